@@ -5,8 +5,9 @@
  * delegate to a backend; the pool file is one (store_pool.h), the tests have
  * another, in memory.
  *
- * Results are those of result.h. Unless a function says otherwise a failure
- * leaves the store as it was. A backend that finds its lock taken returns
+ * Results are those of result.h. A refusal leaves the store as it was, and so does
+ * a failed system call, except half-way through removing records (delete, rename,
+ * load, repeats): then the keys concerned have their old or their new value each. A backend that finds its lock taken returns
  * KVP_LOCKED, having waited for as long as it was told to. One thread at a time.
  */
 #ifndef KVP_STORE_H
