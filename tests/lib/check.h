@@ -20,12 +20,16 @@ struct check_case {
 	void (*run)(void);
 };
 
-#define CHECK_CASE(function) { #function, function }
+#define CHECK_CASE(function)        \
+	{                           \
+#function, function \
+	}
 
-#define CHECK_MAIN(suite, cases)                                               \
-	int main(void)                                                         \
-	{                                                                      \
-		return check_run(suite, cases, sizeof(cases) / sizeof(*cases)); \
+#define CHECK_MAIN(suite, cases)                                  \
+	int main(void)                                            \
+	{                                                         \
+		return check_run(suite, cases,                    \
+				 sizeof(cases) / sizeof(*cases)); \
 	}
 
 /* Runs COUNT cases; an exit status. */

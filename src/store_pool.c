@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+#include "store_pool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "records.h"
+#include "util.h"
+
+struct pool_store {
+	struct kvp_store store; /* must come first */
+	struct kvp_records records;
+};
+
+static struct kvp_records *records_of(struct kvp_store *store)
+{
+	return &((struct pool_store *)store)->records;
+}
+
+static int pool_refresh(struct kvp_store *store)
+{
+	return kvp_records_refresh(records_of(store));
+}
+
+static int pool_read(struct kvp_store *store, struct kvp_bytes key,
+		     struct kvp_item *ret_item)
+{
+	struct kvp_records *records = records_of(store);
+	const struct kvp_entry *entry;
+	int r = kvp_records_refresh(records);
+
+	if (r)
+		return r;
+	entry = kvp_index_find(&records->index, key);
+	if (!entry)
+		return KVP_ABSENT;
+	*ret_item = (struct kvp_item){ key, kvp_value_ref(entry->value),
+				       entry->id };
+	return 0;
+}
+
+static int pool_entries(struct kvp_store *store, kvp_visit_item *visit,
+			void *arg)
+{
+	struct kvp_records *records = records_of(store);
+	const struct kvp_entry *entry;
+	size_t cursor = 0;
+	int r = kvp_records_refresh(records);
+
+	while (r == 0 && (entry = kvp_index_next(&records->index, &cursor))) {
+		struct kvp_item item = { entry->key, entry->value, entry->id };
+
+		r = visit(arg, &item);
+	}
+	return r;
+}
+
+static int pool_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
+			    void *arg)
+{
+	struct kvp_records *records = records_of(store);
+	int r = kvp_records_lock(records, KVP_LOCK_SHARED);
+
+	if (r)
+		return r;
+	r = kvp_records_visit(records, visit, arg);
+	kvp_records_unlock(records);
+	return r;
+}
+
+/*
+ * A lock to add something under, with a file to add it to. EDIT, if given, is
+ * tried before a missing file is made: what is refused, or wants no change, must
+ * make none.
+ */
+static int lock_to_add(struct kvp_store *store, struct kvp_edit *edit)
+{
+	struct kvp_records *records = records_of(store);
+	struct kvp_value *value = NULL;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r || kvp_pool_exists(&records->pool))
+		return r;
+	if (edit) {
+		r = kvp_store_apply(store, edit, NULL, &value);
+		if (r || !value)
+			return r;
+		kvp_value_unref(value);
+	}
+	return kvp_records_lock(records, KVP_LOCK_CREATE);
+}
+
+static int write_value(struct kvp_records *records, struct kvp_bytes key,
+		       struct kvp_value *value, uint64_t id)
+{
+	struct kvp_entry *entry = kvp_index_find(&records->index, key);
+	int r;
+
+	if (!entry)
+		return kvp_records_add(records, key, value, id);
+	r = kvp_records_put(records, entry, value);
+	return r ? r : kvp_records_drop(records, NULL, entry);
+}
+
+static int pool_write(struct kvp_store *store, struct kvp_bytes key,
+		      struct kvp_edit *edit, struct kvp_value **ret_value)
+{
+	struct kvp_records *records = records_of(store);
+	const struct kvp_entry *entry;
+	struct kvp_value *value = NULL;
+	int r = lock_to_add(store, edit);
+
+	if (r)
+		return r;
+	entry = kvp_index_find(&records->index, key);
+	if (!entry && records->index.keys >= KVP_MAX_KEYS)
+		r = KVP_MAX_UNIQUE_KEYS;
+	if (r == 0)
+		r = kvp_store_apply(store, edit, entry ? entry->value : NULL,
+				    &value);
+	if (r || !value)
+		kvp_records_unlock(records);
+	else
+		r = kvp_records_finish(records, write_value(records, key, value,
+							    edit->id));
+	if (r) {
+		kvp_value_unref(value);
+		return r;
+	}
+	if (value)
+		value->mtime = records->mtime;
+	*ret_value = value;
+	return 0;
+}
+
+static int pool_delete(struct kvp_store *store, struct kvp_bytes key)
+{
+	struct kvp_records *records = records_of(store);
+	struct kvp_entry *entry;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	entry = kvp_index_find(&records->index, key);
+	if (entry)
+		return kvp_records_finish(
+			records, kvp_records_drop(records, entry, NULL));
+	kvp_records_unlock(records);
+	return KVP_ABSENT;
+}
+
+static int pool_clear(struct kvp_store *store)
+{
+	struct kvp_records *records = records_of(store);
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	return kvp_records_finish(records, kvp_records_clear(records));
+}
+
+/* TO, which exists, gets the value and the id of FROM, which goes. */
+static int rename_over(struct kvp_records *records, struct kvp_entry *from,
+		       struct kvp_entry *to)
+{
+	uint64_t id = from->id;
+	int r = kvp_records_put(records, to, from->value);
+
+	if (r == 0)
+		r = kvp_records_drop(records, from, to);
+	if (r == 0)
+		to->id = id;
+	return r;
+}
+
+/* Without repeats first: an earlier value would show under the old key. */
+static int rename_in_place(struct kvp_records *records, struct kvp_entry *from,
+			   struct kvp_bytes to)
+{
+	int r = kvp_records_drop(records, NULL, from);
+
+	return r ? r : kvp_records_rekey(records, from, to);
+}
+
+/*
+ * ONE's value is added under TWO's key first, so that no value is ever without a
+ * record; then ONE's record gets TWO's value, and the repeats go.
+ */
+static int exchange(struct kvp_records *records, struct kvp_entry *one,
+		    struct kvp_entry *two)
+{
+	struct kvp_value *value = kvp_value_ref(two->value);
+	size_t before = records->index.records;
+	uint64_t id = one->id;
+	int r = kvp_records_add(records, two->key, one->value, 0);
+
+	if (r == 0) {
+		r = kvp_records_put(records, one, value);
+		if (r)
+			kvp_records_cut_back(records, before);
+	}
+	if (r == 0)
+		r = kvp_records_drop(records, NULL, one);
+	if (r == 0)
+		r = kvp_records_drop(records, NULL, two);
+	if (r == 0) {
+		one->id = two->id;
+		two->id = id;
+	}
+	kvp_value_unref(value);
+	return r;
+}
+
+static int pool_rename(struct kvp_store *store, struct kvp_bytes from_key,
+		       struct kvp_bytes to_key, enum kvp_rename how)
+{
+	struct kvp_records *records = records_of(store);
+	struct kvp_entry *from;
+	struct kvp_entry *to;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	from = kvp_index_find(&records->index, from_key);
+	to = kvp_index_find(&records->index, to_key);
+	if (!from || (!to && how == KVP_RENAME_EXCHANGE))
+		r = KVP_ABSENT;
+	else if (to && how == KVP_RENAME_NO_REPLACE)
+		r = KVP_EXISTS;
+	if (r || from == to) {
+		kvp_records_unlock(records);
+		return r;
+	}
+	if (!to)
+		r = rename_in_place(records, from, to_key);
+	else if (how == KVP_RENAME_EXCHANGE)
+		r = exchange(records, from, to);
+	else
+		r = rename_over(records, from, to);
+	return kvp_records_finish(records, r);
+}
+
+/* The new values learn when they were stored. */
+static int finish_batch(struct kvp_records *records, int result)
+{
+	result = kvp_records_finish(records, result);
+	if (result == 0)
+		kvp_index_set_mtime(&records->index, &records->mtime, false);
+	return result;
+}
+
+static int pool_append(struct kvp_store *store, const struct kvp_pair *pairs,
+		       size_t count)
+{
+	struct kvp_records *records = records_of(store);
+	int r = lock_to_add(store, NULL);
+
+	if (r)
+		return r;
+	return finish_batch(records, kvp_records_append(records, pairs, count));
+}
+
+/* How many different keys there are in PAIRS. */
+static int count_keys(const struct kvp_pair *pairs, size_t count,
+		      size_t *ret_keys)
+{
+	struct kvp_value *none = kvp_value_new((struct kvp_bytes){ NULL, 0 });
+	struct kvp_index index;
+	int r = none ? 0 : -ENOMEM;
+
+	kvp_index_init(&index);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = kvp_index_append(&index, pairs[i].key, none, 0);
+	*ret_keys = index.keys;
+	kvp_index_release(&index);
+	kvp_value_unref(none);
+	return r;
+}
+
+/*
+ * The new records are added behind the old ones, which are then cut out: a crash
+ * leaves each key with its old or its new value.
+ */
+static int pool_load(struct kvp_store *store, const struct kvp_pair *pairs,
+		     size_t count)
+{
+	struct kvp_records *records = records_of(store);
+	size_t before;
+	size_t keys;
+	int r = count_keys(pairs, count, &keys);
+
+	if (r)
+		return r;
+	if (keys > KVP_MAX_KEYS)
+		return KVP_MAX_UNIQUE_KEYS;
+	if (count == 0)
+		return pool_clear(store);
+	r = lock_to_add(store, NULL);
+	if (r)
+		return r;
+	before = records->index.records;
+	r = kvp_records_append(records, pairs, count);
+	if (r == 0)
+		r = kvp_records_drop_first(records, before);
+	return finish_batch(records, r);
+}
+
+/* Seconds since the epoch at which the machine started (proc(5), btime). */
+static int boot_time(time_t *ret_time)
+{
+	kvp_autofree char *line = NULL;
+	size_t size = 0;
+	int r = -EINVAL;
+	FILE *file = fopen("/proc/stat", "re");
+
+	if (!file)
+		return -errno;
+	while (r && getline(&line, &size, file) > 0) {
+		if (strncmp(line, "btime ", 6) == 0) {
+			*ret_time = (time_t)strtoll(line + 6, NULL, 10);
+			r = 0;
+		}
+	}
+	(void)fclose(file);
+	return r;
+}
+
+/* As of the last look at the file. */
+static int known_stale(const struct kvp_records *records, bool *ret_stale)
+{
+	time_t boot = 0;
+	int r;
+
+	if (!kvp_pool_exists(&records->pool)) {
+		*ret_stale = false;
+		return 0;
+	}
+	r = boot_time(&boot);
+	if (r == 0)
+		*ret_stale = records->pool.st.st_mtim.tv_sec <= boot;
+	return r;
+}
+
+static int pool_is_stale(struct kvp_store *store, bool *ret_stale)
+{
+	struct kvp_records *records = records_of(store);
+	int r = kvp_records_refresh(records);
+
+	return r ? r : known_stale(records, ret_stale);
+}
+
+static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
+{
+	const struct kvp_records *records = records_of(store);
+
+	*ret_status = (struct kvp_status){ 0 };
+	if (!kvp_pool_exists(&records->pool))
+		return;
+	ret_status->exists = true;
+	ret_status->records = records->index.records;
+	ret_status->keys = records->index.keys;
+	ret_status->empty_keys = records->index.empty_keys;
+	ret_status->torn_bytes = records->torn_bytes;
+	ret_status->st = records->pool.st;
+}
+
+static uint64_t pool_new_id(struct kvp_store *store)
+{
+	return kvp_index_new_id(&records_of(store)->index);
+}
+
+static int pool_sync_descriptor(struct kvp_store *store)
+{
+	const struct kvp_records *records = records_of(store);
+
+	errno = 0;
+	if (!kvp_pool_exists(&records->pool))
+		return -1;
+	return fcntl(records->pool.file, F_DUPFD_CLOEXEC, 0);
+}
+
+static void pool_free(struct kvp_store *store)
+{
+	kvp_records_close(records_of(store));
+	free(store);
+}
+
+static const struct kvp_store_ops pool_ops = {
+	.read = pool_read,
+	.entries = pool_entries,
+	.entries_raw = pool_entries_raw,
+	.write = pool_write,
+	.delete = pool_delete,
+	.clear = pool_clear,
+	.rename = pool_rename,
+	.append = pool_append,
+	.load = pool_load,
+	.is_stale = pool_is_stale,
+	.refresh = pool_refresh,
+	.status = pool_status,
+	.new_id = pool_new_id,
+	.sync_descriptor = pool_sync_descriptor,
+	.free = pool_free,
+};
+
+/* The check is made under the lock: another may have just emptied the pool. */
+static int truncate_if_stale(struct kvp_records *records)
+{
+	bool stale = false;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	r = known_stale(records, &stale);
+	if (r == 0 && stale)
+		return kvp_records_finish(records, kvp_records_clear(records));
+	kvp_records_unlock(records);
+	return r;
+}
+
+int kvp_store_pool_open(const struct kvp_pool_config *config,
+			struct kvp_store **ret_store)
+{
+	const char *path = config->path ? config->path : KVP_DEFAULT_POOL;
+	struct pool_store *ps = calloc(1, sizeof(*ps));
+	int r;
+
+	if (!ps)
+		return -ENOMEM;
+	ps->store = (struct kvp_store){ &pool_ops, config->mode };
+	r = kvp_records_open(&ps->records, path, config->read_only);
+	if (r) {
+		free(ps);
+		return r;
+	}
+	ps->records.lock_timeout_ms = config->lock_timeout_ms;
+	if (config->truncate_on_stale)
+		r = truncate_if_stale(&ps->records);
+	if (r == 0)
+		r = kvp_records_refresh(&ps->records);
+	if (r) {
+		pool_free(&ps->store);
+		return r;
+	}
+	*ret_store = &ps->store;
+	return 0;
+}
+
+const char *kvp_store_pool_path(const struct kvp_store *store)
+{
+	return ((const struct pool_store *)store)->records.pool.path;
+}
+
+bool kvp_store_pool_is_writable(const struct kvp_store *store)
+{
+	return ((const struct pool_store *)store)->records.pool.writable;
+}
+
+void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms)
+{
+	records_of(store)->lock_timeout_ms = ms;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "fail_io.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* The names that the linker sees: large files have calls of their own. */
+#if defined(__USE_FILE_OFFSET64) && UINTPTR_MAX == UINT32_MAX
+#define WRAPPED(call) __wrap_##call##64
+#define REAL(call) __real_##call##64
+#else
+#define WRAPPED(call) __wrap_##call
+#define REAL(call) __real_##call
+#endif
+
+ssize_t REAL(pread)(int fd, void *buf, size_t size, off_t offset);
+ssize_t REAL(pwrite)(int fd, const void *buf, size_t size, off_t offset);
+int REAL(ftruncate)(int fd, off_t size);
+ssize_t WRAPPED(pread)(int fd, void *buf, size_t size, off_t offset);
+ssize_t WRAPPED(pwrite)(int fd, const void *buf, size_t size, off_t offset);
+int WRAPPED(ftruncate)(int fd, off_t size);
+
+static struct fail_plan plan;
+static bool armed;
+static bool vanished;
+static unsigned int seen;
+static enum fail_outcome outcome;
+static unsigned int failing; /* calls that fail from now on */
+
+enum verdict { GO_ON, FAIL, SHORT, DIE, VANISH };
+
+void fail_io_arm(const struct fail_plan *new_plan)
+{
+	plan = *new_plan;
+	armed = true;
+	seen = 0;
+	outcome = FAIL_MISSED;
+	vanished = false;
+	failing = 0;
+}
+
+enum fail_outcome fail_io_disarm(void)
+{
+	armed = false;
+	return outcome;
+}
+
+static enum verdict hit_by_plan(unsigned int call)
+{
+	switch (plan.how) {
+	case FAIL_EVERY:
+		failing = call;
+		return FAIL;
+	case FAIL_ERROR:
+	case FAIL_INTERRUPTED:
+		return FAIL;
+	case FAIL_SHORT:
+		if (call == FAIL_FTRUNCATE)
+			return FAIL;
+		failing = call;
+		return SHORT;
+	case FAIL_DIE:
+		return DIE;
+	case FAIL_VANISH:
+		return VANISH;
+	}
+	return GO_ON;
+}
+
+static enum verdict judge(unsigned int call)
+{
+	if (!armed)
+		return GO_ON;
+	if (vanished)
+		return call == FAIL_PREAD ? GO_ON : VANISH;
+	if (failing & call) {
+		if (plan.how == FAIL_SHORT)
+			failing = 0;
+		return FAIL;
+	}
+	if (!(plan.calls & call) || ++seen != plan.nth)
+		return GO_ON;
+	outcome = FAIL_HIT;
+	return hit_by_plan(call);
+}
+
+static ssize_t fail(void)
+{
+	errno = plan.how == FAIL_INTERRUPTED ? EINTR : plan.errnum;
+	return -1;
+}
+
+/* The kernel cuts between pages or blocks; none of these is smaller than 512. */
+static size_t half_of(size_t size, off_t offset)
+{
+	size_t end = ((size_t)offset + size / 2) / 512 * 512;
+
+	return end > (size_t)offset ? end - (size_t)offset : size;
+}
+
+ssize_t WRAPPED(pread)(int fd, void *buf, size_t size, off_t offset)
+{
+	enum verdict verdict = judge(FAIL_PREAD);
+	ssize_t done;
+
+	if (verdict == FAIL)
+		return fail();
+	if (verdict == SHORT)
+		size = half_of(size, offset);
+	done = REAL(pread)(fd, buf, size, offset);
+	if (verdict == SHORT && done == 0)
+		return fail(); /* at the end of the file nobody asks again */
+	if (verdict == DIE)
+		raise(SIGKILL);
+	return done;
+}
+
+/* Writes what comes before the boundary that the plan names, if there is one. */
+static ssize_t vanish_at_page(int fd, const void *buf, size_t size,
+			      off_t offset)
+{
+	size_t start = (size_t)offset;
+	size_t end = plan.page ? (start / FAIL_PAGE + plan.page) * FAIL_PAGE
+			       : start;
+
+	if (vanished)
+		return (ssize_t)size;
+	if (end >= start + size) {
+		outcome = FAIL_NO_PAGE;
+		return REAL(pwrite)(fd, buf, size, offset);
+	}
+	vanished = true;
+	if (end > start && REAL(pwrite)(fd, buf, end - start, offset) < 0)
+		return -1;
+	return (ssize_t)size;
+}
+
+ssize_t WRAPPED(pwrite)(int fd, const void *buf, size_t size, off_t offset)
+{
+	enum verdict verdict = judge(FAIL_PWRITE);
+	ssize_t done;
+
+	if (verdict == FAIL)
+		return fail();
+	if (verdict == VANISH)
+		return vanish_at_page(fd, buf, size, offset);
+	if (verdict == SHORT)
+		size = half_of(size, offset);
+	done = REAL(pwrite)(fd, buf, size, offset);
+	if (verdict == DIE)
+		raise(SIGKILL);
+	return done;
+}
+
+int WRAPPED(ftruncate)(int fd, off_t size)
+{
+	enum verdict verdict = judge(FAIL_FTRUNCATE);
+	int result;
+
+	if (verdict == FAIL)
+		return (int)fail();
+	if (verdict == VANISH) {
+		vanished = true;
+		return 0;
+	}
+	result = REAL(ftruncate)(fd, size);
+	if (verdict == DIE)
+		raise(SIGKILL);
+	return result;
+}
