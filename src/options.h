@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line, checked: what the user wants, before anything is done about
+ * it.
+ */
+#ifndef KVPFS_OPTIONS_H
+#define KVPFS_OPTIONS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "store.h"
+
+struct fuse_args;
+
+struct kvpfs_options {
+	char *pool; /* NULL: the default */
+	char *mountpoint;
+	enum kvp_mode mode;
+	bool truncate_on_stale;
+	bool read_only;
+	bool strip_newline;
+	bool allow_other;
+	int lock_timeout_ms;
+	double attr_timeout;   /* seconds */
+	double lookup_timeout; /* of attributes that come with a lookup */
+	double entry_timeout;
+	uid_t uid; /* these three: if has_... */
+	gid_t gid;
+	mode_t umask;
+	bool has_uid;
+	bool has_gid;
+	bool has_umask;
+	bool foreground;
+	bool debug;
+	bool help;
+	bool version;
+};
+
+/* Exit statuses of the program. */
+enum { KVPFS_EXIT_FAILURE = 1, KVPFS_EXIT_USAGE = 2 };
+
+/*
+ * Takes our options out of ARGS and leaves libfuse's. Returns 0, or an exit
+ * status after having logged what is wrong.
+ */
+int kvpfs_options_parse(struct kvpfs_options *options, struct fuse_args *args);
+void kvpfs_options_release(struct kvpfs_options *options);
+
+void kvpfs_options_usage(void);
+
+#endif
