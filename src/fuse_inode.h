@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the kernel knows of us. Two things, where other file systems have one:
+ *
+ *  - A file is an identity: a key and a number, for as long as the kernel or an
+ *    open handle refers to it. It survives renames and changes of its value. A
+ *    key that is gone leaves its open files behind ("unlinked").
+ *
+ *  - A node is what a FUSE node id stands for: one version of a file's value. The
+ *    kernel has one size and one page cache per node, so whoever reads a version
+ *    needs a node that keeps it. A new version, unless it was written by way of
+ *    this node, gets a new node; the next lookup finds it. Not even an unused node
+ *    can be given another value: answers to earlier lookups may still be on their
+ *    way through the kernel. Nodes of one file share its number.
+ *
+ * So a node is never both pinned by readers and written. Whoever comes to a node
+ * that is not for him is refused with ESTALE, upon which the kernel looks the name
+ * up once more; that lookup gets a node of his own ("private"). Who is refused and
+ * comes back to the same node had no name to look up (/proc/PID/fd).
+ */
+#ifndef KVPFS_FUSE_INODE_H
+#define KVPFS_FUSE_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "store.h"
+
+/*
+ * Who was told to look up again and has not come back yet. More at a time than
+ * there is room for only means that the oldest may be told so twice, and see it.
+ */
+#define KVPFS_REFUSALS 64
+
+struct kvpfs_refusal {
+	uint64_t file; /* its id; 0: free */
+	pid_t pid;
+};
+
+/* A mounted pool: one directory. */
+struct kvpfs_dir {
+	struct kvp_store *store;
+	void *files; /* tsearch(3) tree by key: the files that have a name */
+	TAILQ_HEAD(, kvpfs_file) created; /* of which nothing is stored yet */
+	TAILQ_HEAD(, kvpfs_node) nodes;	  /* all of them */
+	struct kvpfs_refusal refusals[KVPFS_REFUSALS]; /* under way */
+	unsigned int refusal_count;
+	unsigned int next_refusal;
+};
+
+struct kvpfs_file {
+	struct kvp_bytes key; /* must come first: the tree compares it */
+	char *key_data;	      /* what it points to, owned */
+	struct kvpfs_dir *dir;
+	uint64_t id;		 /* the store's number of it; see kvpfs_ino */
+	struct kvpfs_node *node; /* for the next lookup; not counted in refs */
+	unsigned int refs;	 /* nodes and handles */
+	unsigned int creators;	 /* handles that made it and stored nothing */
+	bool unlinked;
+	TAILQ_ENTRY(kvpfs_file) link; /* while creators > 0 */
+};
+
+struct kvpfs_node {
+	struct kvpfs_file *file;
+	struct kvp_value *value; /* a reference */
+	uint64_t lookups;	 /* references that the kernel has */
+	unsigned int readers;	 /* open handles that pin the value */
+	unsigned int writers;	 /* open handles that change it */
+	unsigned int pending;	 /* those of them that have truncated it */
+	unsigned int makers;	 /* those of them that have created the file */
+	bool cached;		 /* the page cache may hold this value */
+	bool private;		 /* made for one who was refused */
+	TAILQ_ENTRY(kvpfs_node) link;
+};
+
+void kvpfs_dir_init(struct kvpfs_dir *dir, struct kvp_store *store);
+
+/* Frees what the kernel did not give back; no handle is open any more. */
+void kvpfs_dir_release(struct kvpfs_dir *dir);
+
+/* The file that has this name now, if the kernel or a handle knows it; or NULL. */
+struct kvpfs_file *kvpfs_file_find(const struct kvpfs_dir *dir,
+				   struct kvp_bytes key);
+
+void kvpfs_file_ref(struct kvpfs_file *file);
+void kvpfs_file_unref(struct kvpfs_file *file);
+
+/* FILE is known by this name no more: its key was deleted or replaced. */
+void kvpfs_file_unlink(struct kvpfs_file *file);
+
+/* A handle that made FILE has stored nothing yet, or is done with that. */
+void kvpfs_file_add_creator(struct kvpfs_file *file);
+void kvpfs_file_remove_creator(struct kvpfs_file *file);
+
+/*
+ * The store has renamed FROM to TO, or exchanged the two. What is short of memory
+ * for the new name becomes unlinked.
+ */
+void kvpfs_file_rename(struct kvpfs_dir *dir, struct kvp_bytes from,
+		       struct kvp_bytes to, bool exchange);
+
+/*
+ * The node to answer a lookup of ITEM by PID with: one that shows ITEM's value and
+ * that nobody writes. NULL: no memory. The caller counts the lookup.
+ */
+struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
+				  const struct kvp_item *item, pid_t pid);
+
+/*
+ * PID comes to FILE and would be refused: notes it and returns true, or false if
+ * this was noted already, and ends it.
+ */
+bool kvpfs_file_refuse(struct kvpfs_file *file, pid_t pid);
+
+/* PID came to FILE and was not refused. */
+void kvpfs_file_admit(struct kvpfs_file *file, pid_t pid);
+
+/* NODE shows VALUE from now on. */
+void kvpfs_node_set_value(struct kvpfs_node *node, struct kvp_value *value);
+
+/* The kernel gives COUNT lookups back, and with the last one the node. */
+void kvpfs_node_forget(struct kvpfs_node *node, uint64_t count);
+
+#endif
