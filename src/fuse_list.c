@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Listing the directory. A listing is made at once when the directory is opened,
+ * so that it shows one state of the pool and removing while listing is safe. Its
+ * offsets are numbers of entries.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kvpfs.h"
+#include "name.h"
+
+struct listing {
+	char *data; /* entries as the kernel takes them */
+	size_t len;
+	size_t capacity;
+	size_t *ends; /* of the entries, in data */
+	size_t count;
+	size_t ends_capacity;
+};
+
+/* An open directory. */
+struct kvpfs_open_dir {
+	struct listing listing;
+	bool started; /* somebody has read from it */
+	TAILQ_ENTRY(kvpfs_open_dir) link;
+};
+
+/* What a visitor needs. */
+struct listing_maker {
+	struct listing listing;
+	fuse_req_t req;
+};
+
+static void listing_release(struct listing *listing)
+{
+	free(listing->data);
+	free(listing->ends);
+}
+
+/* Makes *ARRAY hold at least WANTED elements of SIZE bytes. */
+static int reserve(void **array, size_t *capacity, size_t wanted, size_t size)
+{
+	size_t bigger = *capacity ? *capacity : 64;
+	void *moved;
+
+	if (wanted <= *capacity)
+		return 0;
+	while (bigger < wanted)
+		bigger *= 2;
+	moved = realloc(*array, bigger * size);
+	if (!moved)
+		return -ENOMEM;
+	*array = moved;
+	*capacity = bigger;
+	return 0;
+}
+
+static int list_name(struct listing_maker *maker, const char *name, ino_t ino,
+		     mode_t type)
+{
+	struct listing *l = &maker->listing;
+	struct stat st = { .st_ino = ino, .st_mode = type };
+	size_t size = fuse_add_direntry(maker->req, NULL, 0, name, NULL, 0);
+
+	if (reserve((void **)&l->data, &l->capacity, l->len + size, 1) ||
+	    reserve((void **)&l->ends, &l->ends_capacity, l->count + 1,
+		    sizeof(*l->ends)))
+		return -ENOMEM;
+	fuse_add_direntry(maker->req, l->data + l->len, size, name, &st,
+			  (off_t)l->count + 1);
+	l->len += size;
+	l->ends[l->count++] = l->len;
+	return 0;
+}
+
+static int list_key(struct listing_maker *maker, struct kvp_bytes key,
+		    uint64_t id)
+{
+	char name[KVP_NAME_MAX + 1];
+	size_t len;
+
+	/* one bad entry would make the kernel refuse the whole listing */
+	if (kvp_name_encode(key, name, &len))
+		return 0;
+	return list_name(maker, name, kvpfs_ino(id), S_IFREG);
+}
+
+static int list_item(void *arg, const struct kvp_item *item)
+{
+	return list_key(arg, item->key, item->id);
+}
+
+/* The files that somebody just creates. */
+static int list_created(struct kvpfs *fs, struct listing_maker *maker)
+{
+	const struct kvpfs_file *file;
+	struct kvp_item item;
+	int r = 0;
+
+	TAILQ_FOREACH(file, &fs->dir.created, link) {
+		/* cppcheck-suppress uninitvar; it does not know the macro */
+		r = kvp_store_read(fs->dir.store, file->key, &item);
+		if (r == 0)
+			kvp_value_unref(item.value);
+		else if (r == KVP_ABSENT)
+			r = file->unlinked
+				    ? 0
+				    : list_key(maker, file->key, file->id);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+/* Replaces LISTING by what is there now; a failure leaves it. */
+static int make_listing(struct kvpfs *fs, fuse_req_t req,
+			struct listing *listing)
+{
+	struct listing_maker maker = { .req = req };
+	int r = list_name(&maker, ".", KVPFS_INO_ROOT, S_IFDIR);
+
+	if (r == 0)
+		r = list_name(&maker, "..", KVPFS_INO_ROOT, S_IFDIR);
+	if (r == 0)
+		r = kvp_store_entries(fs->dir.store, list_item, &maker);
+	if (r == 0)
+		r = list_created(fs, &maker);
+	if (r) {
+		listing_release(&maker.listing);
+		return r;
+	}
+	listing_release(listing);
+	*listing = maker.listing;
+	return 0;
+}
+
+static struct kvpfs_open_dir *open_dir_of(const struct fuse_file_info *fi)
+{
+	return (struct kvpfs_open_dir *)(uintptr_t)fi->fh;
+}
+
+void kvpfs_open_dir_close(struct kvpfs *fs, struct kvpfs_open_dir *dir)
+{
+	TAILQ_REMOVE(&fs->open_dirs, dir, link);
+	listing_release(&dir->listing);
+	free(dir);
+}
+
+int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	struct kvpfs_open_dir *dir = calloc(1, sizeof(*dir));
+	int r;
+
+	if (!dir)
+		return -ENOMEM;
+	r = make_listing(fs, call->req, &dir->listing);
+	if (r) {
+		free(dir);
+		return r;
+	}
+	TAILQ_INSERT_TAIL(&fs->open_dirs, dir, link);
+	call->fi.fh = (uintptr_t)dir;
+	if (fuse_reply_open(call->req, &call->fi) != 0)
+		kvpfs_open_dir_close(fs, dir);
+	return 0;
+}
+
+int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	struct kvpfs_open_dir *dir = open_dir_of(&call->fi);
+	struct listing *listing = &dir->listing;
+	size_t entry = (size_t)call->offset;
+	size_t start;
+	size_t end;
+	int r;
+
+	/* rewinddir(3) wants to see what is there now */
+	if (entry == 0 && dir->started) {
+		r = make_listing(fs, call->req, listing);
+		if (r)
+			return r;
+	}
+	dir->started = true;
+	if (call->offset < 0 || entry >= listing->count) {
+		fuse_reply_buf(call->req, NULL, 0);
+		return 0;
+	}
+	start = entry ? listing->ends[entry - 1] : 0;
+	end = start;
+	while (entry < listing->count &&
+	       listing->ends[entry] - start <= call->size)
+		end = listing->ends[entry++];
+	fuse_reply_buf(call->req, listing->data + start, end - start);
+	return 0;
+}
+
+int kvpfs_run_releasedir(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	kvpfs_open_dir_close(fs, open_dir_of(&call->fi));
+	fuse_reply_err(call->req, 0);
+	return 0;
+}
