@@ -1,0 +1,321 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: MIT
+"""Real mounts for the tests that are written in Python, and their TAP output.
+
+@case registers a function; main() gives each a fresh pool and mount, prints a
+TAP line, and on failure the traceback and the program's log. Names given as
+arguments select cases. Run as a command it only says whether mounting is
+possible here (exit status 77 if not), which lib.sh asks too.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import pickle
+import select
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+import pool
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BUILD = os.environ.get('abs_top_builddir', os.path.join(HERE, '..', '..'))
+KVPFS = os.path.abspath(os.environ.get('KVPFS', os.path.join(BUILD, 'src', 'kvpfs')))
+# Words before the program (such as valgrind), and the seconds after which a
+# program that hangs is ended, so that its test fails and the others go on.
+RUNNER = os.environ.get('KVPFS_RUNNER', '').split()
+LIMIT = os.environ.get('KVPFS_TEST_LIMIT', '60')
+NOBODY = 65534
+CAP_SYS_ADMIN = 21
+CLONE_NEWNS = 0x20000
+CAP = 1024                              # keys that a store may hold
+
+cases = []
+
+
+class Skip(Exception):
+    """Why a case cannot run here."""
+
+
+def case(*records, options='', root=False):
+    """Registers a test; it gets a Mount of a pool that holds `records`.
+    With options=None the test mounts for itself."""
+    def register(function):
+        cases.append((function, records, options, root))
+        return function
+    return register
+
+
+def numbered(count):
+    return [(f'key-{n:04}', f'{n}') for n in range(count)]
+
+
+def equal(actual, wanted):
+    if actual != wanted:
+        raise AssertionError(f'got {actual!r}, expected {wanted!r}')
+
+
+def refused(number, function, *arguments, **keywords):
+    """The call must fail with exactly this errno."""
+    try:
+        result = function(*arguments, **keywords)
+    except OSError as error:
+        if error.errno == number:
+            return
+        raise AssertionError(f'{errno.errorcode[error.errno]} instead of '
+                             f'{errno.errorcode[number]}') from None
+    raise AssertionError(f'{result!r} instead of {errno.errorcode[number]}')
+
+
+def eventually(condition, *arguments):
+    """Bounded tries, for what happens behind a call that does not wait."""
+    for _ in range(10000):
+        result = condition(*arguments)
+        if result:
+            return result
+        time.sleep(0.001)
+    raise AssertionError(f'never became true: {condition}')
+
+
+class Child:
+    """A call in a process of its own, which may block or have no privileges."""
+
+    living = set()
+
+    def __init__(self, function, *arguments, user=None):
+        self.answer, answer = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                if user is not None:
+                    os.setgroups([])
+                    os.setgid(user)
+                    os.setuid(user)
+                result = function(*arguments)
+            except BaseException as error:
+                result = error
+            os.write(answer, pickle.dumps(result))
+            os._exit(0)
+        os.close(answer)
+        Child.living.add(self)
+
+    def is_blocked(self):
+        """Sleeps in a system call, as /proc tells it."""
+        with open(f'/proc/{self.pid}/stat') as file:
+            return file.read().rpartition(')')[2].split()[0] in 'SD'
+
+    def is_done(self):
+        return bool(select.select([self.answer], [], [], 0)[0])
+
+    def wait(self):
+        Child.living.discard(self)
+        return os.waitpid(self.pid, 0)[1]
+
+    def kill(self):
+        os.kill(self.pid, signal.SIGKILL)
+        return self.wait()
+
+    def result(self):
+        """Waits for the end of the call; returns or raises as it did."""
+        with open(self.answer, 'rb') as file:
+            answer = file.read()
+        self.wait()
+        if not answer:
+            raise ChildProcessError('the child was killed')
+        result = pickle.loads(answer)
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+
+def with_mounts(function, *commands):
+    """Runs the rest of a case behind mounts that only it can see."""
+    def run():
+        if ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+            return 'no mount namespaces here'
+        for command in (['mount', '--make-rprivate', '/'], *commands):
+            if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
+                return f'cannot {" ".join(command)}'
+        return function()
+    reason = Child(run).result()
+    if reason:
+        raise Skip(reason)
+
+
+@contextlib.contextmanager
+def opened(path, flags=os.O_RDONLY):
+    fd = os.open(path, flags, 0o644)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read(path):
+    """The whole content by one open and plain reads."""
+    with opened(path) as fd:
+        return b''.join(iter(lambda: os.read(fd, 65536), b''))
+
+
+def write(path, data, flags=os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
+    with opened(path, flags) as fd:
+        equal(os.write(fd, data), len(data))
+
+
+def is_mounted(directory):
+    with open('/proc/self/mountinfo') as mounts:
+        return any(line.split()[4] == directory for line in mounts)
+
+
+class Mount:
+    """A pool, a mount of it, and the program in the foreground with a log."""
+
+    def __init__(self, top, records):
+        self.top = top
+        self.pool = os.path.join(top, 'pool')
+        self.dir = os.path.join(top, 'mount')
+        self.log = os.path.join(top, 'log')
+        self.program = None
+        os.mkdir(self.dir)
+        pool.build(self.pool, *records)
+
+    def __truediv__(self, name):
+        """The path of a file of the mount, str or bytes as its name is."""
+        if isinstance(name, bytes):
+            return os.path.join(os.fsencode(self.dir), name)
+        return os.path.join(self.dir, name)
+
+    def names(self):
+        return os.listdir(os.fsencode(self.dir))
+
+    def records(self):
+        return pool.records(self.pool)
+
+    def entries(self):
+        return pool.entries(self.pool)
+
+    def value(self, key):
+        return pool.entries(self.pool).get(pool.as_bytes(key))
+
+    def mount(self, options=''):
+        arguments = ['-f', *(['-o', options] if options else []), self.pool, self.dir]
+        with open(self.log, 'ab') as log:
+            self.program = subprocess.Popen(
+                ['timeout', '--foreground', '-k', '5', LIMIT, *RUNNER, KVPFS, *arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        eventually(lambda: is_mounted(self.dir) or self.program.poll() is not None)
+        if self.program.poll() is not None:
+            raise AssertionError(f'kvpfs ended with {self.program.returncode}')
+
+    def unmount(self):
+        """Ends the program by signal; it must unmount and report success."""
+        if self.program is None:
+            return
+        program, self.program = self.program, None
+        program.terminate()
+        equal(program.wait(), 0)
+        equal(is_mounted(self.dir), False)
+
+    @contextlib.contextmanager
+    def mounted(self, options=''):
+        """A mount that is gone when the block ends, in whatever way."""
+        try:
+            self.mount(options)
+            yield
+            self.unmount()
+        finally:
+            self.clean_up()
+
+    def clean_up(self):
+        """Whatever state a failure left: no mount and no program remain."""
+        if self.program is not None:
+            self.program.terminate()
+            self.program.wait()         # `timeout` sees to it that this ends
+            self.program = None
+        if is_mounted(self.dir):
+            command = ['umount', '-l'] if os.geteuid() == 0 else ['fusermount3', '-uz']
+            subprocess.run([*command, self.dir], check=False)
+
+
+def why_no_mount():
+    """The reason why nothing can be mounted here, or None."""
+    try:
+        os.close(os.open('/dev/fuse', os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        return f'/dev/fuse cannot be opened: {error.strerror}'
+    if os.geteuid() == 0:
+        with open('/proc/self/status') as status:
+            fields = dict(line.split(':', 1) for line in status)
+        if not int(fields['CapEff'], 16) >> CAP_SYS_ADMIN & 1:
+            return '/dev/fuse is of no use without CAP_SYS_ADMIN'
+        return None
+    for directory in os.get_exec_path():
+        helper = os.path.join(directory, 'fusermount3')
+        if os.path.exists(helper) and os.stat(helper).st_mode & stat.S_ISUID:
+            return None
+    return '/dev/fuse is of no use without root or a set-uid fusermount3'
+
+
+def skip_all_if_impossible():
+    reason = why_no_mount()
+    if reason:
+        print(f'1..0 # SKIP {reason}')
+        sys.exit(77)
+    if not os.access(KVPFS, os.X_OK):
+        print(f'Bail out! no program at {KVPFS}')
+        sys.exit(99)
+
+
+def run(function, records, options, root):
+    """One case; returns the comment for its TAP line and the diagnostics."""
+    if root and os.geteuid() != 0:
+        return ' # SKIP needs root', ''
+    with tempfile.TemporaryDirectory(prefix='kvpfs-test.') as top:
+        os.chmod(top, 0o755)
+        mount = Mount(top, records)
+        try:
+            if options is None:
+                function(mount)
+            else:
+                with mount.mounted(options):
+                    function(mount)
+        except Skip as reason:
+            return f' # SKIP {reason}', ''
+        except Exception:
+            log = ''
+            if os.path.exists(mount.log):
+                with open(mount.log, errors='backslashreplace') as file:
+                    log = file.read()
+            return '', f'{traceback.format_exc()}--- log:\n{log}'
+        finally:
+            for child in list(Child.living):
+                child.kill()
+            mount.clean_up()
+    return '', ''
+
+
+def main():
+    skip_all_if_impossible()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    chosen = [entry for entry in cases
+              if len(sys.argv) == 1 or entry[0].__name__ in sys.argv[1:]]
+    failures = 0
+    for number, entry in enumerate(chosen, 1):
+        comment, diagnostics = run(*entry)
+        failures += bool(diagnostics)
+        print(f'{"not " if diagnostics else ""}ok {number} - '
+              f'{entry[0].__name__}{comment}', flush=True)
+        for text in diagnostics.splitlines():
+            print('#', text, flush=True)
+    print(f'1..{len(chosen)}')
+    sys.exit(failures > 0)
+
+
+if __name__ == '__main__':
+    skip_all_if_impossible()
