@@ -1,0 +1,345 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: MIT
+"""How a mount shares its pool with programs that lock it: who keeps whom out,
+for how long, what is served meanwhile, and how a wait ends.
+
+The locks of others are held by `pool.py hold` in a process of its own, since
+record locks do not conflict within one process.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+import stat
+import subprocess
+import sys
+from os import O_CREAT, O_TRUNC, O_WRONLY
+
+import harness
+import pool
+from harness import Child, case, equal, eventually, opened, read, refused, write
+
+EXCLUSIVE = 'flock-ex', 'posix-ex', 'ofd-ex'
+SHARED = 'flock-sh', 'posix-sh', 'ofd-sh'
+BRIEF, LONG = 'lock_timeout=0.1', 'lock_timeout=40'
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Holder:
+    """Another process that holds a lock of the pool and may append to it."""
+
+    def __init__(self, path, kind):
+        self.process = subprocess.Popen(
+            [sys.executable, '-B', pool.__file__, 'hold', path, kind],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        equal(self.process.stdout.readline(), 'held\n')
+
+    def append(self, record):
+        self.process.stdin.write(record + '\n')
+        self.process.stdin.flush()
+        equal(self.process.stdout.readline(), 'appended\n')
+
+    def release(self):
+        self.process.communicate('\n')
+        equal(self.process.returncode, 0)
+
+
+@contextlib.contextmanager
+def held(m, kind):
+    """While the block runs, with the mount up to date when it starts."""
+    m.names()
+    holder = Holder(m.pool, kind)
+    try:
+        yield holder
+    finally:
+        if holder.process.poll() is None:
+            holder.release()
+
+
+def write_once(path, data):
+    with opened(path, O_WRONLY) as fd:
+        return os.write(fd, data)
+
+
+# Being kept out
+
+@case(('k', 'v'), options=BRIEF)
+def any_lock_of_another_refuses_a_change_with_ebusy(m):
+    for kind in EXCLUSIVE + SHARED:
+        with held(m, kind):
+            refused(errno.EBUSY, write_once, m / 'k', b'w')
+            equal(m.records(), [(b'k', b'v')])
+    write(m / 'k', b'w')
+    equal(m.records(), [(b'k', b'w')])
+
+
+@case(('k', 'value'), ('l', 'v'), options=BRIEF)
+def every_change_waits_for_the_lock(m):
+    with opened(m / 'k', O_WRONLY | O_TRUNC) as pending, \
+            opened(m / 'l', O_WRONLY | O_TRUNC) as other, held(m, 'flock-ex'):
+        for change in ((os.unlink, m / 'k'), (os.rename, m / 'k', m / 'n'),
+                       (os.truncate, m / 'k', 1), (os.write, pending, b'w'),
+                       (os.fsync, other), (os.mknod, m / 'n', stat.S_IFREG | 0o644)):
+            refused(errno.EBUSY, *change)
+        equal(m.records(), [(b'k', b'value'), (b'l', b'v')])
+
+
+@case(('k', 'v'), options=BRIEF)
+def write_refused_for_the_lock_leaves_the_old_value_and_makes_no_key(m):
+    with held(m, 'ofd-ex'):
+        for name, flags in ('k', O_WRONLY | O_TRUNC), ('n', O_WRONLY | O_CREAT):
+            with opened(m / name, flags) as fd:
+                refused(errno.EBUSY, os.write, fd, b'w')
+    m.unmount()
+    equal(m.records(), [(b'k', b'v')])
+
+
+@case(('k', 'v'), options=BRIEF)
+def changed_pool_is_not_read_against_an_exclusive_lock(m):
+    for kind in EXCLUSIVE:
+        with held(m, kind) as holder:
+            holder.append(f'{kind}=1')
+            refused(errno.EBUSY, os.open, m / 'k', os.O_RDONLY)
+            refused(errno.EBUSY, os.stat, m / 'k')
+            refused(errno.EBUSY, os.stat, m / kind)
+            refused(errno.EBUSY, os.listdir, m.dir)
+        equal(read(m / kind), b'1')
+
+
+@case(('k', 'v'), options=BRIEF)
+def changed_pool_is_read_beside_shared_locks(m):
+    for kind in SHARED:
+        with held(m, kind) as holder:
+            holder.append(f'{kind}=1')
+            equal(read(m / kind), b'1')
+            refused(errno.EBUSY, write_once, m / 'k', b'w')
+
+
+@case(('k', 'v'), options=BRIEF)
+def unchanged_pool_is_read_without_a_lock(m):
+    for kind in EXCLUSIVE:
+        with opened(m / 'k') as fd, held(m, kind):
+            equal(os.stat(m / 'k').st_size, 1)
+            equal(read(m / 'k'), b'v')
+            equal(os.pread(fd, 10, 0), b'v')
+            equal(m.names(), [b'k'])
+            equal(os.statvfs(m.dir).f_ffree, harness.CAP - 1)
+            refused(errno.ENOENT, os.stat, m / 'missing')
+
+
+# Keeping others out
+
+@case(('k', 'v'), ('l', 'v'))
+def no_lock_is_held_between_operations(m):
+    with opened(m / 'k'), opened(m / 'l', O_WRONLY | O_TRUNC), \
+            opened(m / 'new', O_WRONLY | O_CREAT), os.scandir(m.dir) as listing, \
+            opened(m / 'written', O_WRONLY | O_CREAT) as written:
+        next(listing)
+        os.write(written, b'half \xe2')
+        for kind in EXCLUSIVE:
+            os.close(pool.try_lock(m.pool, kind))
+        with contextlib.suppress(OSError):      # EILSEQ for the half character
+            os.fsync(written)
+        os.write(written, b'\x82\xac')
+    for kind in EXCLUSIVE:
+        os.close(pool.try_lock(m.pool, kind))
+
+
+@case(('k', 'v'), options=BRIEF)
+def neither_lock_is_kept_when_the_other_was_not_had(m):
+    for kind, other in (('posix-ex', 'flock-ex'), ('flock-ex', 'ofd-ex'),
+                        ('ofd-sh', 'flock-ex'), ('flock-sh', 'posix-ex')):
+        with held(m, kind):
+            refused(errno.EBUSY, write_once, m / 'k', b'w')
+            os.close(pool.try_lock(m.pool, other))
+
+
+# Waiting
+
+@case(('k', 'v'), ('l', 'other'), options=LONG)
+def waiting_write_goes_on_when_the_lock_is_released(m):
+    for kind in EXCLUSIVE + SHARED:
+        with held(m, kind) as holder:
+            waiting = Child(write_once, m / 'k', b'%-8s' % kind.encode())
+            for _ in range(20):
+                equal(read(m / 'l'), b'other')
+                assert not waiting.is_done()
+            holder.release()
+            equal(waiting.result(), 8)
+        equal(m.value('k'), b'%-8s' % kind.encode())
+
+
+@case(('k', 'v'), ('l', 'other'), options=LONG)
+def other_requests_are_served_while_a_write_waits(m):
+    with held(m, 'posix-ex') as holder:
+        waiting = Child(write_once, m / 'k', b'w')
+        for _ in range(20):
+            equal(read(m / 'l'), b'other')
+            equal(os.stat(m / 'l').st_size, 5)
+            equal(m.names(), [b'k', b'l'])
+            equal(os.statvfs(m.dir).f_blocks, harness.CAP)
+            refused(errno.ENOENT, os.stat, m / 'missing')
+            os.close(os.open(m / 'l', O_WRONLY))
+        equal(waiting.is_done(), False)
+        holder.release()
+        equal(waiting.result(), 1)
+
+
+@case(('k', 'v'), ('l', 'other'), options=LONG)
+def known_files_are_served_while_an_unlink_waits(m):
+    with opened(m / 'l') as fd, held(m, 'flock-ex') as holder:
+        waiting = Child(os.unlink, m / 'k')
+        for _ in range(20):
+            equal(os.pread(fd, 10, 0), b'other')
+            equal(read(m / 'l'), b'other')
+            equal(os.stat(m / 'l').st_size, 5)
+        equal(waiting.is_done(), False)
+        holder.release()
+        waiting.result()
+    equal(m.records(), [(b'l', b'other')])
+
+
+@case(*[(f'k{n}', 'v') for n in range(30)], options=LONG)
+def many_waiting_requests_all_go_on(m):
+    with held(m, 'ofd-ex') as holder:
+        waiting = [Child(write_once, m / f'k{n}', b'w%d' % n) for n in range(30)]
+        for child in waiting:
+            eventually(child.is_blocked)
+        equal(read(m / 'k0'), b'v')
+        holder.release()
+        for child in waiting:
+            child.result()
+    equal(m.entries(), {b'k%d' % n: b'w%d' % n for n in range(30)})
+
+
+@case(('k', 'v'), options=LONG)
+def waiting_read_sees_what_the_holder_of_the_lock_wrote(m):
+    with held(m, 'flock-ex') as holder:
+        holder.append('k=first')
+        waiting = Child(read, m / 'k')
+        holder.append('k=second')
+        holder.release()
+        equal(waiting.result(), b'second')
+
+
+@case(('k', 'v'), options=LONG)
+def waiting_write_keeps_what_the_holder_of_the_lock_wrote(m):
+    with held(m, 'flock-ex') as holder:
+        fd = os.open(m / 'new', O_WRONLY | O_CREAT)
+        waiting = Child(os.write, fd, b'n')
+        eventually(waiting.is_blocked)
+        holder.append('h=1')
+        holder.append('new=holder')
+        holder.append('k=w')
+        holder.release()
+        equal(waiting.result(), 1)
+        os.close(fd)
+    equal(m.entries(), {b'k': b'w', b'h': b'1', b'new': b'n'})
+
+
+@case(('k', 'v'), options=LONG)
+def waiting_write_goes_to_the_pool_that_the_path_names_when_it_is_done(m):
+    other = os.path.join(m.top, 'other')
+    pool.build(other, ('k', 'other'), ('l', '2'))
+    with opened(m / 'k', O_WRONLY) as fd, held(m, 'flock-ex') as holder:
+        waiting = Child(os.write, fd, b'new')
+        eventually(waiting.is_blocked)
+        os.rename(other, m.pool)
+        holder.release()
+        equal(waiting.result(), 3)
+    equal(m.entries(), {b'k': b'newer', b'l': b'2'})
+
+
+@case()
+def writers_on_both_sides_lose_nothing(m):
+    def through_the_mount(name):
+        for n in range(60):
+            write(m / f'{name}-{n}', b'first')
+            write(m / f'{name}-{n}', b'second')
+            write(m / f'{name}-gone', b'x')
+            os.unlink(m / f'{name}-gone')
+
+    def outside(name):
+        for n in range(60):
+            pool.append(m.pool, (f'{name}-{n}', 'first'))
+            pool.put(m.pool, f'{name}-{n}', 'second')
+            pool.append(m.pool, (f'{name}-gone', 'x'))
+            pool.delete(m.pool, f'{name}-gone')
+    for child in [Child(through_the_mount, 'a'), Child(through_the_mount, 'b'),
+                  Child(outside, 'c')]:
+        child.result()
+    equal(sorted(m.records()), sorted((b'%s-%d' % (name, n), b'second')
+                                      for name in (b'a', b'b', b'c')
+                                      for n in range(60)))
+    equal(sorted(m.names()), sorted(m.entries()))
+
+
+# Ending a wait
+
+def errno_of(call, *arguments):
+    """Calls through libc, since python itself repeats an interrupted call."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    return ctypes.get_errno() if call(*arguments) < 0 else 0
+
+
+def interrupt(child):
+    """Signals the child (again, if it had not yet begun to wait)."""
+    os.kill(child.pid, signal.SIGINT)
+    return child.is_done()
+
+
+@case(('k', 'v'), ('l', 'v'), options=LONG)
+def signal_ends_a_waiting_request_at_once_with_eintr(m):
+    known, new = os.fsencode(m / 'l'), os.fsencode(m / 'n')
+    with opened(m / 'k', O_WRONLY) as fd, held(m, 'flock-ex'):
+        for call in ((libc.write, fd, b'w', 1), (libc.unlink, known),
+                     (libc.rename, known, new),
+                     (libc.truncate, known, ctypes.c_long(0))):
+            child = Child(errno_of, *call)
+            eventually(child.is_blocked)
+            eventually(interrupt, child)
+            equal(child.result(), errno.EINTR)
+            equal(read(m / 'l'), b'v')
+    equal(m.records(), [(b'k', b'v'), (b'l', b'v')])
+
+
+@case(('k', 'v'), options=LONG)
+def signal_ends_a_waiting_read_at_once_with_eintr(m):
+    with held(m, 'flock-ex') as holder:
+        holder.append('k=w')
+        child = Child(errno_of, libc.open, os.fsencode(m / 'k'), os.O_RDONLY)
+        eventually(child.is_blocked)
+        eventually(interrupt, child)
+        equal(child.result(), errno.EINTR)
+    equal(read(m / 'k'), b'w')
+
+
+@case(('k', 'v'), options=LONG)
+def waiting_process_can_be_killed(m):
+    with held(m, 'flock-ex'):
+        child = Child(os.unlink, m / 'k')
+        eventually(child.is_blocked)
+        equal(child.kill(), signal.SIGKILL)
+        equal(read(m / 'k'), b'v')
+    equal(m.records(), [(b'k', b'v')])
+
+
+@case(('k', 'v'), options=LONG)
+def program_can_be_ended_while_a_request_waits(m):
+    with held(m, 'flock-ex'):
+        waiting = Child(write_once, m / 'k', b'w')
+        eventually(waiting.is_blocked)
+        m.unmount()
+        try:
+            waiting.result()
+        except OSError:
+            pass
+        else:
+            raise AssertionError('the write succeeded without the lock')
+    equal(m.records(), [(b'k', b'v')])
+
+
+if __name__ == '__main__':
+    harness.main()
