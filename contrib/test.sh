@@ -1,0 +1,146 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# Installs what is missing, builds, and runs every test.
+#
+#	test.sh [NAME...]	gcc (the default), clang, sanitizers, valgrind,
+#				distcheck, analysers; or all
+#
+# Each NAME builds in build/NAME and leaves the tests' logs there. The last line
+# sums up what ran; the exit status is 0 if nothing failed.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+top=$PWD
+
+passed=0 failed=0 skipped=0
+
+count() {
+	passed=$((passed + $1)) failed=$((failed + $2)) skipped=$((skipped + $3))
+}
+
+# One step that is a test by itself, such as an analyser.
+step() {
+	local name=$1
+	shift
+	if "$@"; then
+		echo "ok - $name"
+		count 1 0 0
+	else
+		echo "not ok - $name"
+		count 0 1 0
+	fi
+}
+
+# Sums up a CUnit program's log, and shows its summary.
+count_cunit() {
+	local log=$1 tests
+	tests=$(grep -E '^ +tests +[0-9]' "$log")
+	if [ -z "$tests" ]; then
+		echo "not ok - $log: ended without a summary"
+		count 0 1 0
+		return
+	fi
+	grep -E '^Suite: |^ +(Run Summary|tests|asserts) |^Run Summary' "$log"
+	grep -E '^SKIP: ' "$log"
+	# shellcheck disable=SC2086
+	set -- $tests
+	count "$4" "$5" "$(grep -c '^SKIP: ' "$log")"
+}
+
+# Sums up what automake's TAP driver noted of a script.
+count_tap() {
+	local trs=$1
+	count "$(grep -c '^:test-result: X\?PASS' "$trs")" \
+		"$(grep -cE '^:test-result: (FAIL|ERROR|XFAIL|XPASS)' "$trs")" \
+		"$(grep -c '^:test-result: SKIP' "$trs")"
+	grep -hE '^:test-result: (FAIL|ERROR|SKIP)' "$trs" | sed 's/^:test-result: //'
+}
+
+count_logs() {
+	local trs
+	for trs in "$1"/tests/unit/*.trs; do
+		[ -e "$trs" ] && count_cunit "${trs%.trs}.log"
+	done
+	for trs in "$1"/tests/mount/*.trs; do
+		[ -e "$trs" ] && count_tap "$trs"
+	done
+}
+
+# Configures and builds in build/NAME with the other arguments.
+build() {
+	local name=$1
+	shift
+	rm -rf "build/$name"
+	mkdir -p "build/$name"
+	(cd "build/$name" && "$top/configure" -q --enable-werror "$@" &&
+		make -s -j"$(nproc)") >"build/$name.log" 2>&1 && return
+	cat "build/$name.log"
+	echo "not ok - build $name"
+	count 0 1 0
+	return 1
+}
+
+check() {
+	local name=$1
+	echo "== $name"
+	build "$@" || return
+	if ! make -s -C "build/$name" check >"build/$name-check.log" 2>&1; then
+		cat "build/$name-check.log" "build/$name/test-suite.log"
+		# a failure that no test accounts for
+		grep -q '^# \(FAIL\|ERROR\): *[1-9]' "build/$name-check.log" ||
+			count 0 1 0
+	fi
+	count_logs "build/$name"
+}
+
+run_gcc() { check gcc CC=gcc; }
+run_clang() { check clang CC=clang; }
+run_sanitizers() { check sanitizers CC=gcc CFLAGS='-g -O1' --enable-sanitizers; }
+
+# CUnit itself frees nothing at the end: only leaks that have no owner count.
+run_valgrind() {
+	echo "== valgrind"
+	build valgrind CFLAGS='-g -O1' || return
+	step "valgrind: unit tests" make -s -C build/valgrind check-valgrind
+}
+
+run_distcheck() {
+	echo "== distcheck"
+	build distcheck || return
+	step distcheck make -s -C build/distcheck distcheck \
+		>build/distcheck-check.log 2>&1
+	tail -n 5 build/distcheck-check.log
+}
+
+run_analysers() {
+	echo "== analysers"
+	build analysers CC=clang || return
+	step "clang-tidy, cppcheck" make -s -C build/analysers analyse
+	step shellcheck bash -c \
+		"git ls-files '*.sh' .ci/run | xargs shellcheck"
+	step codespell bash -c "git ls-files | xargs codespell -L crate,nd"
+	step clang-format bash -c "git ls-files '*.[ch]' |
+		xargs clang-format --dry-run --Werror"
+}
+
+if [ -e config.status ]; then
+	echo "the source tree itself is configured: 'make distclean' first" >&2
+	exit 1
+fi
+contrib/dependencies.sh test || exit 1
+autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
+[ $# -gt 0 ] || set -- gcc
+[ "$*" != all ] || set -- gcc clang sanitizers valgrind distcheck analysers
+for name; do
+	case $name in
+	gcc | clang | sanitizers | valgrind | distcheck | analysers)
+		"run_$name"
+		;;
+	*)
+		echo "test.sh: no such test: $name" >&2
+		exit 2
+		;;
+	esac
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
