@@ -64,10 +64,12 @@ static const struct {
 	const char *name;
 	int result;
 } bad_names[] = {
+	{ "", KVP_NAME_NOT_CANONICAL },
 	{ ".", KVP_NAME_NOT_CANONICAL },
 	{ "..", KVP_NAME_NOT_CANONICAL },
 	{ ".kvpfs", KVP_NAME_NOT_CANONICAL },
-	{ "/", KVP_NAME_NOT_CANONICAL },
+	{ "", KVP_NAME_NOT_CANONICAL },
+	{ ".", KVP_NAME_NOT_CANONICAL },
 	{ "a/b", KVP_NAME_NOT_CANONICAL },
 	{ "%2f", KVP_NAME_NOT_CANONICAL },
 	{ "a%2fb", KVP_NAME_NOT_CANONICAL },

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+#include "escape.h"
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* Whether "%XX" with any hex digits stands at I. */
+static bool is_escape(struct kvp_bytes text, size_t i)
+{
+	return text.len - i >= 3 && text.data[i] == '%' &&
+	       hex_digit(text.data[i + 1]) >= 0 &&
+	       hex_digit(text.data[i + 2]) >= 0;
+}
+
+static bool is_in_set(char c, const char *set)
+{
+	for (; *set; set++)
+		if (*set == c)
+			return true;
+	return false;
+}
+
+bool kvp_escape(struct kvp_bytes text, const char *set, char *out, size_t size,
+		size_t *ret_len)
+{
+	static const char hex[] = "0123456789ABCDEF";
+	size_t len = 0;
+
+	for (size_t i = 0; i < text.len; i++) {
+		unsigned char c = (unsigned char)text.data[i];
+		bool escape = is_in_set((char)c, set) || is_escape(text, i);
+
+		if (size - len < (escape ? 3 : 1))
+			return false;
+		if (!escape) {
+			out[len++] = (char)c;
+			continue;
+		}
+		out[len++] = '%';
+		out[len++] = hex[c >> 4];
+		out[len++] = hex[c & 15];
+	}
+	*ret_len = len;
+	return true;
+}
+
+/*
+ * Whether the escape at I, which stands for C, is one that kvp_escape makes. The
+ * two digits that a '%' needs behind it must stand for themselves: no hex digit
+ * is ever escaped.
+ */
+static bool is_canonical(struct kvp_bytes text, size_t i, char c,
+			 const char *set)
+{
+	if (c == '%' && !is_in_set(c, set))
+		return text.len - i >= 5 && hex_digit(text.data[i + 3]) >= 0 &&
+		       hex_digit(text.data[i + 4]) >= 0;
+	return is_in_set(c, set) && text.data[i + 1] < 'a' &&
+	       text.data[i + 2] < 'a';
+}
+
+int kvp_unescape(struct kvp_bytes text, const char *set, char *out,
+		 size_t *ret_len, size_t *ret_bad)
+{
+	size_t bad = text.len;
+	size_t len = 0;
+	size_t i = 0;
+
+	while (i < text.len) {
+		bool escape = is_escape(text, i);
+		char c = text.data[i];
+		bool good;
+
+		if (escape)
+			c = (char)(hex_digit(text.data[i + 1]) << 4 |
+				   hex_digit(text.data[i + 2]));
+		if (c == '\0') {
+			if (ret_bad)
+				*ret_bad = i;
+			return KVP_UNESCAPE_NUL;
+		}
+		good = escape ? is_canonical(text, i, c, set)
+			      : !is_in_set(c, set);
+		if (!good && bad == text.len)
+			bad = i;
+		out[len++] = c;
+		i += escape ? 3 : 1;
+	}
+	if (bad < text.len) {
+		if (ret_bad)
+			*ret_bad = bad;
+		return KVP_UNESCAPE_NOT_CANONICAL;
+	}
+	*ret_len = len;
+	return 0;
+}
