@@ -18,6 +18,13 @@
 /* How often a file that is being replaced all the time is tried. */
 #define MAX_CHASES 16
 
+#define FD_PATH_MAX (sizeof("/proc/self/fd/") + 3 * sizeof(int))
+
+#define EVENT_MAX (sizeof(struct inotify_event) + NAME_MAX + 1)
+
+/* What tells that the directory is not where it was. */
+#define IN_GONE (IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED | IN_UNMOUNT)
+
 /* What makes waiting events say "somebody else was here". */
 #define FOREIGN_AFTER_WRITE (~(uint32_t)IN_MODIFY)
 
@@ -36,7 +43,7 @@ static void forget_file(struct kvp_pool *pool)
  */
 static void watch_file(struct kvp_pool *pool)
 {
-	char path[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	char path[FD_PATH_MAX];
 
 	if (pool->inotify < 0)
 		return;
@@ -53,21 +60,24 @@ static uint32_t drain_events(struct kvp_pool *pool)
 {
 	_Alignas(struct inotify_event) char buf[4096];
 	uint32_t seen = 0;
-	ssize_t size = 1;
+	ssize_t size;
 
-	while (pool->inotify >= 0 && size > 0) {
+	if (pool->inotify < 0)
+		return 0;
+	do {
 		size = read(pool->inotify, buf, sizeof(buf));
 		for (ssize_t at = 0; at < size;) {
-			const struct inotify_event *event = (const void *)(buf +
-									   at);
+			const struct inotify_event *event =
+				(const void *)&buf[at];
 
 			if (event->wd == pool->parent_watch)
-				pool->moved = true;
+				pool->moved |= (event->mask & IN_GONE) != 0;
 			else if (event->wd == pool->watch || event->wd < 0)
 				seen |= event->mask;
 			at += (ssize_t)(sizeof(*event) + event->len);
 		}
-	}
+		/* if there was room for one more, that was all */
+	} while (size > (ssize_t)(sizeof(buf) - EVENT_MAX));
 	return seen;
 }
 
@@ -81,6 +91,26 @@ static bool same_state(const struct stat *a, const struct stat *b)
 	return same_file(a, b) && a->st_size == b->st_size &&
 	       kvp_same_time(&a->st_mtim, &b->st_mtim) &&
 	       kvp_same_time(&a->st_ctim, &b->st_ctim);
+}
+
+static void watch_directory(struct kvp_pool *pool)
+{
+	uint32_t mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
+	char path[FD_PATH_MAX];
+
+	if (pool->watched)
+		mask |= IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pool->directory);
+	pool->parent_watch = inotify_add_watch(pool->inotify, path, mask);
+}
+
+int kvp_pool_watch(struct kvp_pool *pool, bool on)
+{
+	if (pool->inotify < 0)
+		return -1;
+	pool->watched = on;
+	watch_directory(pool);
+	return pool->parent_watch < 0 ? -1 : pool->inotify;
 }
 
 /* Goes to the directory that has the pool's path now; -errno: none has. */
@@ -97,9 +127,7 @@ static int open_directory(struct kvp_pool *pool)
 		return 0;
 	if (pool->parent_watch >= 0)
 		inotify_rm_watch(pool->inotify, pool->parent_watch);
-	pool->parent_watch = inotify_add_watch(pool->inotify, pool->parent,
-					       IN_MOVE_SELF | IN_DELETE_SELF |
-						       IN_ONLYDIR);
+	watch_directory(pool);
 	return 0;
 }
 
@@ -121,11 +149,11 @@ static int stat_path(struct kvp_pool *pool, struct stat *ret)
 {
 	int r = 0;
 
-	if (pool->moved || pool->parent_watch < 0)
+	if (!pool->pinned && (pool->moved || pool->parent_watch < 0))
 		r = open_directory(pool);
 	if (r == 0)
 		r = stat_name(pool, ret);
-	if (r == -ENOENT && directory_is_deleted(pool)) {
+	if (r == -ENOENT && !pool->pinned && directory_is_deleted(pool)) {
 		r = open_directory(pool);
 		if (r == 0)
 			r = stat_name(pool, ret);

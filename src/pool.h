@@ -52,6 +52,8 @@ struct kvp_pool {
 	bool read_only;	  /* the user wants no writing */
 	bool writable;	  /* file is open for writing, or could be made */
 	bool settled;	  /* st tells what the caller knows the file to be */
+	bool watched;	  /* kvp_pool_watch is on */
+	bool pinned;	  /* its path must not be gone again */
 	bool moved;	  /* directory may no longer be what parent names */
 	struct stat st;	  /* of file, if there is one */
 };
@@ -65,6 +67,15 @@ struct kvp_pool {
  */
 int kvp_pool_open(struct kvp_pool *pool, const char *path, bool read_only);
 void kvp_pool_close(struct kvp_pool *pool);
+
+/*
+ * The path to the pool's directory will soon lead to something that only the
+ * caller can answer for, so from now on the directory is used as it is open.
+ */
+static inline void kvp_pool_pin_directory(struct kvp_pool *pool)
+{
+	pool->pinned = true;
+}
 
 /* Whether a file exists, as of the last look. */
 static inline bool kvp_pool_exists(const struct kvp_pool *pool)
@@ -106,6 +117,13 @@ int kvp_pool_truncate(struct kvp_pool *pool, off_t size);
  * expecting SIZE bytes: what kvp_pool_changed compares with from here on.
  */
 void kvp_pool_settle(struct kvp_pool *pool, bool wrote, off_t size);
+
+/*
+ * A descriptor that polls as readable when kvp_pool_changed should look; -1: there
+ * is no inotify. With ON it also tells of files that appear under the pool's name
+ * and vanish.
+ */
+int kvp_pool_watch(struct kvp_pool *pool, bool on);
 
 /* The caller does not know what is in the file: the next look says "changed". */
 void kvp_pool_unsettle(struct kvp_pool *pool);
