@@ -32,6 +32,7 @@ struct kvp_pair {
 
 /* Visitors return 0 to go on; anything else ends the walk and is its result. */
 typedef int kvp_visit_record(void *arg, const struct kvp_pair *record);
+typedef int kvp_visit_bytes(void *arg, struct kvp_bytes bytes);
 
 /*
  * The field's content, which lies inside RECORD. It ends at the first NUL or at

@@ -110,6 +110,7 @@ static int scan(struct kvp_records *records)
 	touched = !kvp_same_time(mtime, &records->mtime);
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
+	records->generation += !same;
 	kvp_index_release(&records->index);
 	records->index = index;
 	records->torn_bytes = torn;
@@ -168,6 +169,7 @@ int kvp_records_finish(struct kvp_records *records, int result)
 	else
 		kvp_pool_unsettle(&records->pool);
 	records->mtime = records->pool.st.st_mtim;
+	records->generation++;
 	kvp_pool_unlock(&records->pool);
 	return result;
 }
@@ -182,8 +184,7 @@ static int visit_chunk(const struct kvp_record *chunk, size_t count,
 		struct kvp_pair pair = { kvp_record_key(&chunk[i]),
 					 kvp_record_value(&chunk[i]) };
 
-		if (pair.key.len > 0)
-			r = visit(arg, &pair);
+		r = visit(arg, &pair);
 	}
 	return r;
 }
@@ -201,6 +202,26 @@ int kvp_records_visit(struct kvp_records *records, kvp_visit_record *visit,
 		if (r == 0)
 			r = visit_chunk(chunk, bytes / KVP_RECORD_SIZE, visit,
 					arg);
+	}
+	return r;
+}
+
+int kvp_records_copy(struct kvp_records *records, kvp_visit_bytes *visit,
+		     void *arg)
+{
+	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
+	size_t bytes = 0;
+	size_t slot = 0;
+	int r = chunk ? 0 : -ENOMEM;
+
+	if (!kvp_pool_exists(&records->pool))
+		return r;
+	while (r == 0) {
+		r = read_chunk(records, slot, chunk, &bytes);
+		if (r || bytes == 0)
+			break;
+		r = visit(arg, (struct kvp_bytes){ (char *)chunk, bytes });
+		slot += CHUNK_RECORDS;
 	}
 	return r;
 }

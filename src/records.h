@@ -31,6 +31,7 @@ struct kvp_records {
 	struct kvp_index index;
 	size_t torn_bytes;     /* behind the last whole record */
 	struct timespec mtime; /* of the file, when the index was right */
+	uint64_t generation;   /* counts readings and changes */
 	int lock_timeout_ms;   /* how long kvp_records_lock waits */
 };
 
@@ -56,9 +57,14 @@ void kvp_records_unlock(struct kvp_records *records);
  */
 int kvp_records_finish(struct kvp_records *records, int result);
 
-/* Under any lock: visits every record that has a key, in file order. */
+/*
+ * Under any lock: visits every record in file order, those with an empty key too;
+ * or the bytes of the whole file, in pieces.
+ */
 int kvp_records_visit(struct kvp_records *records, kvp_visit_record *visit,
 		      void *arg);
+int kvp_records_copy(struct kvp_records *records, kvp_visit_bytes *visit,
+		     void *arg);
 
 /*
  * The rest: under an exclusive lock, with a file there (kvp_pool_exists).

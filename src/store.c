@@ -60,7 +60,7 @@ int kvp_store_check_key(const struct kvp_store *store, struct kvp_bytes key)
 	return 0;
 }
 
-static int check_value(const struct kvp_store *store, struct kvp_bytes value)
+int kvp_store_check_value(const struct kvp_store *store, struct kvp_bytes value)
 {
 	if (value.len > kvp_store_max_value_size(store))
 		return KVP_VALUE_TOO_LARGE;
@@ -79,7 +79,7 @@ static int check_pairs(const struct kvp_store *store,
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = kvp_store_check_key(store, records[i].key);
 		if (r == 0)
-			r = check_value(store, records[i].value);
+			r = kvp_store_check_value(store, records[i].value);
 	}
 	return r;
 }
@@ -91,7 +91,7 @@ int kvp_store_apply(struct kvp_store *store, struct kvp_edit *edit,
 	int r = edit->apply(edit, old, &value);
 
 	if (r == 0 && value)
-		r = check_value(store, kvp_value_bytes(value));
+		r = kvp_store_check_value(store, kvp_value_bytes(value));
 	if (r) {
 		kvp_value_unref(value);
 		return r;
@@ -120,7 +120,7 @@ int kvp_store_write(struct kvp_store *store, struct kvp_bytes key,
 {
 	struct write_edit write = { .edit.apply = apply_write, .value = value };
 	struct kvp_value *stored = NULL;
-	int r = check_value(store, value);
+	int r = kvp_store_check_value(store, value);
 
 	if (r == 0)
 		r = kvp_store_edit(store, key, &write.edit, &stored);
@@ -165,10 +165,46 @@ int kvp_store_entries(struct kvp_store *store, kvp_visit_item *visit, void *arg)
 	return store->ops->entries(store, visit, arg);
 }
 
+struct keyed_visit {
+	kvp_visit_record *visit;
+	void *arg;
+};
+
+/* A record with an empty key is no entry. */
+static int visit_keyed(void *arg, const struct kvp_pair *record)
+{
+	const struct keyed_visit *keyed = arg;
+
+	return record->key.len > 0 ? keyed->visit(keyed->arg, record) : 0;
+}
+
 int kvp_store_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 			  void *arg)
 {
-	return store->ops->entries_raw(store, visit, arg);
+	struct keyed_visit keyed = { visit, arg };
+
+	return store->ops->entries_raw(store, visit_keyed, &keyed);
+}
+
+static int visit_report(void *arg, const struct kvp_pair *record)
+{
+	kvp_report_add(arg, record);
+	return 0;
+}
+
+int kvp_store_report(struct kvp_store *store, struct kvp_report *ret_report)
+{
+	struct kvp_report report = { 0 };
+	int r = store->ops->entries_raw(store, visit_report, &report);
+
+	if (r == 0)
+		*ret_report = report;
+	return r;
+}
+
+int kvp_store_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg)
+{
+	return store->ops->copy(store, visit, arg);
 }
 
 int kvp_store_delete(struct kvp_store *store, struct kvp_bytes key)
@@ -230,6 +266,11 @@ uint64_t kvp_store_new_id(struct kvp_store *store)
 int kvp_store_sync_descriptor(struct kvp_store *store)
 {
 	return store->ops->sync_descriptor(store);
+}
+
+int kvp_store_watch(struct kvp_store *store, bool on)
+{
+	return store->ops->watch(store, on);
 }
 
 void kvp_store_free(struct kvp_store *store)

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #include "record.h"
+#include "report.h"
 #include "result.h"
 #include "value.h"
 
@@ -44,7 +45,8 @@ struct kvp_item {
 
 /* What the last operation found, without another look. */
 struct kvp_status {
-	bool exists; /* else the store is empty, and all below is 0 */
+	uint64_t generation; /* another number whenever entries have changed */
+	bool exists;	     /* else the store is empty, and all below is 0 */
 	size_t records;
 	size_t keys;
 	size_t empty_keys;
@@ -81,8 +83,10 @@ struct kvp_store_ops {
 		    struct kvp_item *ret_item);
 	int (*entries)(struct kvp_store *store, kvp_visit_item *visit,
 		       void *arg);
+	/* every record, those with an empty key too */
 	int (*entries_raw)(struct kvp_store *store, kvp_visit_record *visit,
 			   void *arg);
+	int (*copy)(struct kvp_store *store, kvp_visit_bytes *visit, void *arg);
 	/* gets the new value from kvp_store_apply; leaves one record of key */
 	int (*write)(struct kvp_store *store, struct kvp_bytes key,
 		     struct kvp_edit *edit, struct kvp_value **ret_value);
@@ -101,6 +105,8 @@ struct kvp_store_ops {
 	uint64_t (*new_id)(struct kvp_store *store);
 	/* a descriptor of the file to fdatasync and close, or -1: none */
 	int (*sync_descriptor)(struct kvp_store *store);
+	/* a descriptor that becomes readable when a look is due, or -1 */
+	int (*watch)(struct kvp_store *store, bool on);
 	void (*free)(struct kvp_store *store);
 };
 
@@ -127,8 +133,10 @@ int kvp_store_write(struct kvp_store *store, struct kvp_bytes key,
 int kvp_store_edit(struct kvp_store *store, struct kvp_bytes key,
 		   struct kvp_edit *edit, struct kvp_value **ret_value);
 
-/* Whether KEY may be written: 0 or the refusal. */
+/* Whether KEY, or a VALUE, may be written: 0 or the refusal. */
 int kvp_store_check_key(const struct kvp_store *store, struct kvp_bytes key);
+int kvp_store_check_value(const struct kvp_store *store,
+			  struct kvp_bytes value);
 
 /* The same, and whether there is room for it if it is new. */
 int kvp_store_check_new(struct kvp_store *store, struct kvp_bytes key);
@@ -147,6 +155,12 @@ int kvp_store_entries(struct kvp_store *store, kvp_visit_item *visit,
  */
 int kvp_store_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 			  void *arg);
+
+/* What the raw records look like to an administrator; one locked reading. */
+int kvp_store_report(struct kvp_store *store, struct kvp_report *ret_report);
+
+/* The file's bytes, as they are, in pieces of one locked reading. */
+int kvp_store_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg);
 
 /* Removes all records of KEY; KVP_ABSENT: there was none. */
 int kvp_store_delete(struct kvp_store *store, struct kvp_bytes key);
@@ -185,6 +199,13 @@ uint64_t kvp_store_new_id(struct kvp_store *store);
  * (or no descriptor to be had: errno tells, 0 for no file).
  */
 int kvp_store_sync_descriptor(struct kvp_store *store);
+
+/*
+ * With ON, returns a descriptor that polls as readable when somebody may have
+ * changed the store, until kvp_store_refresh has looked; -1: that can't be had.
+ * It is the store's. Without ON, ends the extra watching that this takes.
+ */
+int kvp_store_watch(struct kvp_store *store, bool on);
 
 /* NULL is allowed. */
 void kvp_store_free(struct kvp_store *store);

@@ -71,6 +71,18 @@ static int pool_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 	return r;
 }
 
+static int pool_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg)
+{
+	struct kvp_records *records = records_of(store);
+	int r = kvp_records_lock(records, KVP_LOCK_SHARED);
+
+	if (r)
+		return r;
+	r = kvp_records_copy(records, visit, arg);
+	kvp_records_unlock(records);
+	return r;
+}
+
 /*
  * A lock to add something under, with a file to add it to. EDIT, if given, is
  * tried before a missing file is made: what is refused, or wants no change, must
@@ -356,7 +368,7 @@ static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
 {
 	const struct kvp_records *records = records_of(store);
 
-	*ret_status = (struct kvp_status){ 0 };
+	*ret_status = (struct kvp_status){ .generation = records->generation };
 	if (!kvp_pool_exists(&records->pool))
 		return;
 	ret_status->exists = true;
@@ -382,6 +394,11 @@ static int pool_sync_descriptor(struct kvp_store *store)
 	return fcntl(records->pool.file, F_DUPFD_CLOEXEC, 0);
 }
 
+static int pool_watch(struct kvp_store *store, bool on)
+{
+	return kvp_pool_watch(&records_of(store)->pool, on);
+}
+
 static void pool_free(struct kvp_store *store)
 {
 	kvp_records_close(records_of(store));
@@ -392,6 +409,7 @@ static const struct kvp_store_ops pool_ops = {
 	.read = pool_read,
 	.entries = pool_entries,
 	.entries_raw = pool_entries_raw,
+	.copy = pool_copy,
 	.write = pool_write,
 	.delete = pool_delete,
 	.clear = pool_clear,
@@ -403,6 +421,7 @@ static const struct kvp_store_ops pool_ops = {
 	.status = pool_status,
 	.new_id = pool_new_id,
 	.sync_descriptor = pool_sync_descriptor,
+	.watch = pool_watch,
 	.free = pool_free,
 };
 
@@ -457,6 +476,11 @@ const char *kvp_store_pool_path(const struct kvp_store *store)
 bool kvp_store_pool_is_writable(const struct kvp_store *store)
 {
 	return ((const struct pool_store *)store)->records.pool.writable;
+}
+
+void kvp_store_pool_pin_directory(struct kvp_store *store)
+{
+	kvp_pool_pin_directory(&records_of(store)->pool);
 }
 
 void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms)

@@ -35,6 +35,9 @@ const char *kvp_store_pool_path(const struct kvp_store *store);
 /* Whether the file may be written (or made, if there is none). */
 bool kvp_store_pool_is_writable(const struct kvp_store *store);
 
+/* See kvp_pool_pin_directory. */
+void kvp_store_pool_pin_directory(struct kvp_store *store);
+
 /* How long each operation waits for a lock; 0: not at all. */
 void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms);
 

@@ -204,8 +204,23 @@ static int memory_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 					 kvp_value_bytes(
 						 m->records[i]->value) };
 
-		if (pair.key.len > 0)
-			r = visit(arg, &pair);
+		r = visit(arg, &pair);
+	}
+	return r;
+}
+
+static int memory_copy(struct kvp_store *store, kvp_visit_bytes *visit,
+		       void *arg)
+{
+	struct memory *m = memory(store);
+	struct kvp_record record;
+	int r = begin(m);
+
+	for (size_t i = 0; i < m->count && r == 0; i++) {
+		kvp_record_encode(&record, key_of(m->records[i]),
+				  kvp_value_bytes(m->records[i]->value));
+		r = visit(arg, (struct kvp_bytes){ (char *)&record,
+						   sizeof(record) });
 	}
 	return r;
 }
@@ -385,12 +400,21 @@ static int memory_refresh(struct kvp_store *store)
 	return begin(memory(store));
 }
 
+static int memory_watch(struct kvp_store *store, bool on)
+{
+	(void)store;
+	(void)on;
+	return -1;
+}
+
 static void memory_status(struct kvp_store *store,
 			  struct kvp_status *ret_status)
 {
+	static uint64_t looks;
 	const struct memory *m = memory(store);
 
-	*ret_status = (struct kvp_status){ 0 };
+	/* it does not know, so there always may be something new */
+	*ret_status = (struct kvp_status){ .generation = ++looks };
 	if (!m->exists)
 		return;
 	ret_status->exists = true;
@@ -426,6 +450,7 @@ static const struct kvp_store_ops memory_ops = {
 	.read = memory_read,
 	.entries = memory_entries,
 	.entries_raw = memory_entries_raw,
+	.copy = memory_copy,
 	.write = memory_write,
 	.delete = memory_delete,
 	.clear = memory_clear,
@@ -437,6 +462,7 @@ static const struct kvp_store_ops memory_ops = {
 	.status = memory_status,
 	.new_id = memory_new_id,
 	.sync_descriptor = memory_sync_descriptor,
+	.watch = memory_watch,
 	.free = memory_free,
 };
 
