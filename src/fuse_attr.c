@@ -11,20 +11,25 @@
 #include "name.h"
 #include "util.h"
 
-/* What both kinds take from the pool file, or from the options. */
-static void fill_common(struct kvpfs *fs, struct stat *st, mode_t *ret_mode)
+static void log_torn_once(struct kvpfs_dir *dir, size_t bytes)
+{
+	if (bytes == 0 || dir->torn_logged)
+		return;
+	kvpfs_log(LOG_WARNING,
+		  "%s: pool ends with %zu bytes that are no record: ignored",
+		  dir->name, bytes);
+	dir->torn_logged = true;
+}
+
+/* What all take from the pool file, or from the options; *RET_MODE: rw bits. */
+static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
+			struct stat *st, mode_t *ret_mode)
 {
 	const struct kvpfs_options *options = fs->options;
 	struct kvp_status status;
 
-	kvp_store_status(fs->dir.store, &status);
-	if (status.torn_bytes > 0 && !fs->torn_logged) {
-		kvpfs_log(
-			LOG_WARNING,
-			"pool ends with %zu bytes that are no record: ignored",
-			status.torn_bytes);
-		fs->torn_logged = true;
-	}
+	kvp_store_status(dir->store, &status);
+	log_torn_once(dir, status.torn_bytes);
 	*st = (struct stat){ 0 };
 	if (status.exists) {
 		st->st_uid = status.st.st_uid;
@@ -48,26 +53,35 @@ static void fill_common(struct kvpfs *fs, struct stat *st, mode_t *ret_mode)
 	st->st_blksize = 4096;
 }
 
-void kvpfs_fill_root(struct kvpfs *fs, struct stat *st)
+void kvpfs_fill_dir(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		    struct stat *st)
 {
 	mode_t mode;
 
-	fill_common(fs, st, &mode);
+	fill_common(fs, inode->dir, st, &mode);
 	/* whoever may read a directory may also enter it */
 	st->st_mode = S_IFDIR | mode | ((mode & 0444) >> 2);
-	st->st_ino = KVPFS_INO_ROOT;
+	st->st_ino = kvpfs_ino(inode->dir, KVPFS_INO_ROOT);
 	st->st_nlink = 2;
+}
+
+void kvpfs_fill_file(struct kvpfs *fs, struct kvpfs_dir *dir, struct stat *st)
+{
+	mode_t mode;
+
+	fill_common(fs, dir, st, &mode);
+	st->st_mode = S_IFREG | mode;
+	st->st_nlink = 1;
 }
 
 void kvpfs_fill_node(struct kvpfs *fs, const struct kvpfs_node *node,
 		     const struct kvp_value *value, struct stat *st)
 {
-	mode_t mode;
+	const struct kvpfs_file *file = node->file;
 
-	fill_common(fs, st, &mode);
-	st->st_mode = S_IFREG | mode;
-	st->st_ino = kvpfs_ino(node->file->id);
-	st->st_nlink = node->file->unlinked ? 0 : 1;
+	kvpfs_fill_file(fs, file->dir, st);
+	st->st_ino = kvpfs_ino(file->dir, KVPFS_INO_ENTRIES + file->id);
+	st->st_nlink = file->unlinked ? 0 : 1;
 	st->st_size = node->pending ? 0 : value->len;
 	st->st_blocks = (st->st_size + 511) / 512;
 	/* the pool's times, as of the last change that concerned this value */
@@ -76,6 +90,14 @@ void kvpfs_fill_node(struct kvpfs *fs, const struct kvpfs_node *node,
 	st->st_mtim = value->mtime;
 	st->st_ctim = st->st_mtim;
 	st->st_atim = st->st_mtim;
+}
+
+void kvpfs_fill_key(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		    struct stat *st)
+{
+	const struct kvpfs_node *node = (const struct kvpfs_node *)inode;
+
+	kvpfs_fill_node(fs, node, node->value, st);
 }
 
 /* How large the file is for HANDLE. */
@@ -100,8 +122,8 @@ static int value_to_show(struct kvpfs *fs, struct kvpfs_node *node,
 {
 	struct kvpfs_file *file = node->file;
 	struct kvp_item item = { 0 };
-	int r = file->unlinked ? kvp_store_refresh(fs->dir.store)
-			       : kvpfs_find(fs, file->key, &item);
+	int r = file->unlinked ? kvp_store_refresh(file->dir->store)
+			       : kvpfs_find(fs, file->dir, file->key, &item);
 
 	if (r && (r != KVP_ABSENT || !(node->readers || node->writers)))
 		return r;
@@ -115,52 +137,61 @@ static int value_to_show(struct kvpfs *fs, struct kvpfs_node *node,
 	return 0;
 }
 
-static int fill_attr(struct kvpfs *fs, struct kvpfs_call *call, struct stat *st)
+static int look_at_key(struct kvpfs *fs, struct kvpfs_call *call,
+		       struct stat *st)
 {
+	struct kvpfs_node *node = kvpfs_node(call->inode);
 	struct kvp_value *value;
-	int r;
+	int r = value_to_show(fs, node, &value);
 
-	if (call->ino == FUSE_ROOT_ID) {
-		r = kvp_store_refresh(fs->dir.store);
-		if (r == 0)
-			kvpfs_fill_root(fs, st);
-		return r;
-	}
-	r = value_to_show(fs, kvpfs_node(call->ino), &value);
 	if (r)
 		return r;
-	kvpfs_fill_node(fs, kvpfs_node(call->ino), value, st);
+	kvpfs_fill_node(fs, node, value, st);
 	if (call->has_handle)
 		st->st_size = size_for(kvpfs_handle(&call->fi));
 	kvp_value_unref(value);
 	return 0;
 }
 
-int kvpfs_run_getattr(struct kvpfs *fs, struct kvpfs_call *call)
+static int look_at_dir(struct kvpfs *fs, struct kvpfs_call *call,
+		       struct stat *st)
+{
+	struct kvpfs_dir *dir = call->inode->dir;
+	int r = dir ? kvp_store_refresh(dir->store) : 0;
+
+	if (r)
+		return r;
+	call->inode->ops->fill(fs, call->inode, st);
+	return 0;
+}
+
+int kvpfs_run_getattr_dir(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct stat st;
-	int r = fill_attr(fs, call, &st);
+	int r = look_at_dir(fs, call, &st);
 
 	if (r == 0)
 		fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
 	return r;
 }
 
-static bool is_being_made(const struct kvpfs_call *call)
+int kvpfs_run_getattr_key(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	return call->ino != FUSE_ROOT_ID && kvpfs_node(call->ino)->makers > 0;
+	struct stat st;
+	int r = look_at_key(fs, call, &st);
+
+	if (r == 0)
+		fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
+	return r;
 }
 
 /* Owner and mode are the pool's: setting them to what they are is all right. */
-static int check_same(const struct kvpfs_call *call, const struct stat *st)
+int kvpfs_check_setattr(const struct kvpfs_call *call, const struct stat *st)
 {
 	unsigned int set = call->flags;
-	mode_t mode = call->attr.st_mode & 07777;
 
-	/* while install and rsync create a file they close it off: let them */
-	if (is_being_made(call) && (mode & ~st->st_mode) == 0)
-		mode = st->st_mode & 07777;
-	if ((set & FUSE_SET_ATTR_MODE) && mode != (st->st_mode & 07777))
+	if ((set & FUSE_SET_ATTR_MODE) &&
+	    ((call->attr.st_mode ^ st->st_mode) & 07777))
 		return -EPERM;
 	if ((set & FUSE_SET_ATTR_UID) && call->attr.st_uid != st->st_uid)
 		return -EPERM;
@@ -170,56 +201,85 @@ static int check_same(const struct kvpfs_call *call, const struct stat *st)
 }
 
 /* Truncating the directory clears the pool, as truncating a file empties it. */
-static int resize(struct kvpfs *fs, struct kvpfs_call *call, struct stat *st)
+int kvpfs_run_setattr_dir(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_node *node = kvpfs_node(call->ino);
-	int r = -EINVAL;
+	struct stat st;
+	int r = look_at_dir(fs, call, &st);
 
-	if (call->ino != FUSE_ROOT_ID)
-		r = kvpfs_truncate(fs, call);
-	else if (call->attr.st_size == 0)
-		r = kvp_store_clear(fs->dir.store);
+	if (r == 0)
+		r = kvpfs_check_setattr(call, &st);
+	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE)) {
+		if (call->attr.st_size != 0 ||
+		    call->inode->ops != &kvpfs_pool_ops)
+			return -EINVAL;
+		r = kvp_store_clear(call->inode->dir->store);
+	}
 	if (r)
 		return r;
-	/* without another look, which might have to wait */
-	if (call->ino == FUSE_ROOT_ID)
-		kvpfs_fill_root(fs, st);
-	else
-		kvpfs_fill_node(fs, node, node->value, st);
-	st->st_size = call->attr.st_size;
+	call->inode->ops->fill(fs, call->inode, &st);
+	fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
 	return 0;
 }
 
-/* Times are accepted and not kept: touch, cp -p and rsync need no error. */
-int kvpfs_run_setattr(struct kvpfs *fs, struct kvpfs_call *call)
+/*
+ * Programs that create a file go on to give it the mode and the owner that they
+ * want it to have (install, rsync, tar, cp -p). As long as the handle that made the
+ * file is open, that is accepted and not kept, as the mode given to open is not.
+ */
+static bool is_being_made(const struct kvpfs_call *call)
 {
-	struct stat st;
-	int r = fill_attr(fs, call, &st);
+	return kvpfs_node(call->inode)->makers > 0;
+}
 
-	if (r == 0)
-		r = check_same(call, &st);
-	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE))
-		r = resize(fs, call, &st);
+/* Times are accepted and not kept: touch, cp -p and rsync need no error. */
+int kvpfs_run_setattr_key(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	struct kvpfs_node *node = kvpfs_node(call->inode);
+	struct stat st;
+	int r = look_at_key(fs, call, &st);
+
+	if (r == 0 && !is_being_made(call))
+		r = kvpfs_check_setattr(call, &st);
+	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE)) {
+		r = kvpfs_truncate(fs, call);
+		/* without another look, which might have to wait */
+		kvpfs_fill_node(fs, node, node->value, &st);
+		st.st_size = call->attr.st_size;
+	}
 	if (r)
 		return r;
 	fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
 	return 0;
 }
 
-int kvpfs_run_statfs(struct kvpfs *fs, struct kvpfs_call *call)
+/* Adds the pool's records to ST. */
+static int add_statfs(const struct kvpfs_dir *dir, struct statvfs *st)
 {
 	struct kvp_status status;
-	struct statvfs st = { 0 };
-	int r = kvp_store_refresh(fs->dir.store);
+	int r = kvp_store_refresh(dir->store);
 
 	if (r)
 		return r;
-	kvp_store_status(fs->dir.store, &status);
+	kvp_store_status(dir->store, &status);
+	st->f_blocks += KVP_MAX_KEYS;
+	if (status.keys < KVP_MAX_KEYS)
+		st->f_bfree += KVP_MAX_KEYS - status.keys;
+	return 0;
+}
+
+/* Blocks and inodes are records: of a pool, or of all. */
+int kvpfs_run_statfs(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	struct statvfs st = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < fs->dir_count && r == 0; i++)
+		if (!call->inode->dir || call->inode->dir == &fs->dirs[i])
+			r = add_statfs(&fs->dirs[i], &st);
+	if (r)
+		return r;
 	st.f_bsize = KVP_RECORD_SIZE;
 	st.f_frsize = KVP_RECORD_SIZE;
-	st.f_blocks = KVP_MAX_KEYS;
-	st.f_bfree = status.keys < KVP_MAX_KEYS ? KVP_MAX_KEYS - status.keys
-						: 0;
 	st.f_bavail = st.f_bfree;
 	st.f_files = st.f_blocks;
 	st.f_ffree = st.f_bfree;

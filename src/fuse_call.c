@@ -9,6 +9,7 @@
 #include "kvpfs.h"
 #include "log.h"
 #include "name.h"
+#include "store_pool.h"
 #include "util.h"
 
 /* Between two tries. */
@@ -33,30 +34,38 @@ struct kvpfs_waiting {
 /* What is somebody's mistake or nobody's, and no failure. */
 static bool is_ordinary(int errnum)
 {
-	return errnum == ENOENT || errnum == EEXIST || errnum == EINTR ||
-	       errnum == ESTALE || errnum == EPERM;
+	static const int ordinary[] = { ENOENT, EEXIST, EINTR,	EAGAIN,
+					ESTALE, EPERM,	EACCES, EXDEV };
+
+	for (size_t i = 0; i < sizeof(ordinary) / sizeof(*ordinary); i++)
+		if (errnum == ordinary[i])
+			return true;
+	return false;
 }
 
-void kvpfs_log_failure(struct kvpfs *fs, const struct kvpfs_call *call,
-		       int result)
+void kvpfs_log_failure(const struct kvpfs_call *call, int result)
 {
 	char key[KVP_NAME_MAX];
 	char quoted[KVPFS_QUOTED_MAX];
 	char message[128];
-	struct kvp_bytes object = { KVP_NAME_RESERVED, 0 };
-	struct kvp_numbers numbers;
+	const struct kvpfs_dir *dir = call->inode->dir;
+	/* a rename is refused for what the key is to become */
+	const char *name = call->new_name ? call->new_name : call->name;
+	struct kvp_bytes object = { "", 0 };
+	struct kvp_numbers numbers = { 0 };
 
-	if (call->name) {
-		object = (struct kvp_bytes){ call->name, strlen(call->name) };
-		if (kvp_name_decode(call->name, key, &object.len) == 0)
+	if (name) {
+		object = (struct kvp_bytes){ name, strlen(name) };
+		if (kvp_name_decode(name, key, &object.len) == 0)
 			object.data = key;
-	} else if (call->ino != FUSE_ROOT_ID) {
-		object = kvpfs_node(call->ino)->file->key;
+	} else if (call->inode->ops == &kvpfs_key_ops) {
+		object = kvpfs_node(call->inode)->file->key;
 	}
-	numbers = kvp_store_numbers(fs->dir.store, result, object.len,
-				    call->value_len);
-	kvpfs_log(LOG_WARNING, "%s %s: %s", call->what,
-		  kvpfs_quote(object, quoted),
+	if (dir)
+		numbers = kvp_store_numbers(dir->store, result, object.len,
+					    call->value_len);
+	kvpfs_log(LOG_WARNING, "%s: %s %s: %s", dir ? dir->name : "kvpfs",
+		  call->what, kvpfs_quote(object, quoted),
 		  kvp_result_message(result, numbers, message,
 				     sizeof(message)));
 }
@@ -65,11 +74,18 @@ static void fail(struct kvpfs *fs, struct kvpfs_call *call, int result)
 {
 	int errnum = kvp_result_errno(result);
 
-	if (!is_ordinary(errnum))
-		kvpfs_log_failure(fs, call, result);
+	if (!is_ordinary(errnum) && !call->logged)
+		kvpfs_log_failure(call, result);
 	if (call->abandon)
 		call->abandon(fs, call);
 	fuse_reply_err(call->req, errnum);
+}
+
+static void time_out(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	if (call->inode->dir)
+		call->inode->dir->lock_timeouts++;
+	fail(fs, call, KVP_LOCKED);
 }
 
 static void free_waiting(struct kvpfs_waiting *waiting)
@@ -115,37 +131,95 @@ static struct kvpfs_waiting *copy_call(const struct kvpfs_call *call)
 
 static void note_interrupt(fuse_req_t req, void *data)
 {
-	(void)req;
+	struct kvpfs *fs = fuse_req_userdata(req);
+
 	((struct kvpfs_waiting *)data)->interrupted = true;
+	fs->interrupted = true;
 }
 
-static void put_aside(struct kvpfs *fs, struct kvpfs_call *call)
+/* Puts a copy of CALL into LIST; its caller may interrupt it. */
+static struct kvpfs_waiting *put_aside(struct kvpfs *fs,
+				       struct kvpfs_call *call,
+				       struct kvpfs_calls *list)
+{
+	struct kvpfs_waiting *waiting = copy_call(call);
+
+	if (!waiting) {
+		fail(fs, call, -ENOMEM);
+		return NULL;
+	}
+	TAILQ_INSERT_TAIL(list, waiting, link);
+	fuse_req_interrupt_func(call->req, note_interrupt, waiting);
+	return waiting;
+}
+
+static void wait_for_lock(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_waiting *waiting;
 
+	if (call->inode->dir)
+		call->inode->dir->lock_waits++;
 	if (fs->options->lock_timeout_ms == 0) {
-		fail(fs, call, KVP_LOCKED);
+		time_out(fs, call);
 		return;
 	}
-	waiting = copy_call(call);
-	if (!waiting) {
-		fail(fs, call, -ENOMEM);
-		return;
-	}
-	waiting->deadline_ms = kvp_now_ms() + fs->options->lock_timeout_ms;
-	TAILQ_INSERT_TAIL(&fs->waiting, waiting, link);
-	fuse_req_interrupt_func(call->req, note_interrupt, waiting);
+	waiting = put_aside(fs, call, &fs->waiting);
+	if (waiting)
+		waiting->deadline_ms = kvp_now_ms() +
+				       fs->options->lock_timeout_ms;
 }
 
 void kvpfs_call_start(struct kvpfs_call *call)
 {
 	struct kvpfs *fs = fuse_req_userdata(call->req);
-	int r = call->run(fs, call);
+	int r = call->run ? call->run(fs, call) : -EPERM;
 
 	if (r == KVP_LOCKED)
-		put_aside(fs, call);
+		wait_for_lock(fs, call);
+	else if (r == KVPFS_PARK)
+		put_aside(fs, call, &fs->parked);
 	else if (r)
 		fail(fs, call, r);
+}
+
+/* Runs the parked call WAITING again, or ends it. */
+static void run_parked(struct kvpfs *fs, struct kvpfs_waiting *waiting)
+{
+	struct kvpfs_call *call = &waiting->call;
+	int r = waiting->interrupted ? -EINTR : call->run(fs, call);
+
+	if (r == KVPFS_PARK)
+		return;
+	TAILQ_REMOVE(&fs->parked, waiting, link);
+	if (r)
+		fail(fs, call, r);
+	free_waiting(waiting);
+}
+
+void kvpfs_calls_wake(struct kvpfs *fs)
+{
+	struct kvpfs_waiting *waiting = TAILQ_FIRST(&fs->parked);
+
+	while (waiting) {
+		struct kvpfs_waiting *next = TAILQ_NEXT(waiting, link);
+
+		run_parked(fs, waiting);
+		waiting = next;
+	}
+}
+
+void kvpfs_calls_end_interrupted(struct kvpfs *fs)
+{
+	struct kvpfs_waiting *waiting = TAILQ_FIRST(&fs->parked);
+
+	fs->interrupted = false;
+	while (waiting) {
+		struct kvpfs_waiting *next = TAILQ_NEXT(waiting, link);
+
+		if (waiting->interrupted)
+			run_parked(fs, waiting);
+		waiting = next;
+	}
 }
 
 /* Runs WAITING again, or ends it; returns whether it found the lock taken. */
@@ -160,7 +234,9 @@ static bool run_again(struct kvpfs *fs, struct kvpfs_waiting *waiting,
 		TAILQ_INSERT_TAIL(&fs->waiting, waiting, link);
 		return true;
 	}
-	if (r)
+	if (r == KVP_LOCKED)
+		time_out(fs, call);
+	else if (r)
 		fail(fs, call, r);
 	free_waiting(waiting);
 	return r == KVP_LOCKED;
@@ -189,13 +265,30 @@ void kvpfs_calls_run_waiting(struct kvpfs *fs)
 	}
 }
 
-void kvpfs_calls_abort(struct kvpfs *fs)
+/* What is being closed may yet be stored; the others are told to go away. */
+static void end_call(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	int r = call->abandon ? call->run(fs, call) : -EINTR;
+
+	if (r == KVP_LOCKED) /* waiting once is enough */
+		kvp_store_pool_set_lock_timeout(call->inode->dir->store, 0);
+	if (r)
+		fail(fs, call, r);
+}
+
+static void end_calls(struct kvpfs *fs, struct kvpfs_calls *list)
 {
 	struct kvpfs_waiting *waiting;
 
-	while ((waiting = TAILQ_FIRST(&fs->waiting))) {
-		TAILQ_REMOVE(&fs->waiting, waiting, link);
-		fail(fs, &waiting->call, -EINTR);
+	while ((waiting = TAILQ_FIRST(list))) {
+		TAILQ_REMOVE(list, waiting, link);
+		end_call(fs, &waiting->call);
 		free_waiting(waiting);
 	}
+}
+
+void kvpfs_calls_end(struct kvpfs *fs)
+{
+	end_calls(fs, &fs->waiting);
+	end_calls(fs, &fs->parked);
 }

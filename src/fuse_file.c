@@ -13,6 +13,7 @@
 
 #include "kvpfs.h"
 #include "name.h"
+#include "store_pool.h"
 
 static bool opens_for_writing(int flags)
 {
@@ -79,7 +80,7 @@ static int fit_reader(struct kvpfs *fs, struct kvpfs_node *node,
 	/* looked up a moment ago: what changed since need not be seen */
 	if (!fits && node->private && !node->writers)
 		value = node->value;
-	else if (!fits && kvpfs_file_refuse(node->file, pid))
+	else if (!fits && kvpfs_dir_refuse(node->file->dir, pid))
 		return -ESTALE;
 	else if (!fits && idle) {
 		kvpfs_node_set_value(node, value);
@@ -87,7 +88,7 @@ static int fit_reader(struct kvpfs *fs, struct kvpfs_node *node,
 						 -1, 0);
 	}
 	if (fits)
-		kvpfs_file_admit(node->file, pid);
+		kvpfs_dir_admit(node->file->dir, pid);
 	*ret_cached = fits || node->private;
 	*ret_value = value;
 	return 0;
@@ -124,10 +125,10 @@ static int open_reader(struct kvpfs *fs, struct kvpfs_node *node,
 /* Whether a writer, PID, must go to another node, as readers pin this one. */
 static int make_way(struct kvpfs_node *node, pid_t pid)
 {
-	if (node->readers > 0 && kvpfs_file_refuse(node->file, pid))
+	if (node->readers > 0 && kvpfs_dir_refuse(node->file->dir, pid))
 		return -ESTALE;
 	if (node->readers == 0)
-		kvpfs_file_admit(node->file, pid);
+		kvpfs_dir_admit(node->file->dir, pid);
 	return 0;
 }
 
@@ -174,13 +175,14 @@ static int open_node(struct kvpfs *fs, struct kvpfs_call *call,
 
 	if (file->unlinked)
 		return open_unlinked(fs, call, node);
-	r = kvpfs_find(fs, file->key, &item);
-	if (r == KVP_ABSENT && !node->readers && !node->writers)
-		return -ESTALE; /* gone since the lookup: look again */
+	r = kvpfs_find(fs, file->dir, file->key, &item);
+	if (r == KVP_ABSENT && !node->readers &&
+	    !node->writers) /* look again */
+		return kvpfs_dir_refuse(file->dir, pid) ? -ESTALE : r;
 	if (r == KVP_ABSENT)
 		return open_unlinked(fs, call, node);
 	if (r == 0 && opens_for_writing(call->fi.flags)) {
-		r = kvp_store_check_key(fs->dir.store, file->key);
+		r = kvp_store_check_key(file->dir->store, file->key);
 		if (r == 0)
 			r = make_way(node, pid);
 		if (r == 0)
@@ -195,9 +197,9 @@ static int open_node(struct kvpfs *fs, struct kvpfs_call *call,
 	return r;
 }
 
-int kvpfs_run_open(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_open(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	int r = open_node(fs, call, kvpfs_node(call->ino));
+	int r = open_node(fs, call, kvpfs_node(call->inode));
 
 	if (r)
 		return r;
@@ -210,16 +212,18 @@ int kvpfs_run_open(struct kvpfs *fs, struct kvpfs_call *call)
 static int create_new(struct kvpfs *fs, struct kvpfs_call *call,
 		      struct kvp_bytes key, struct kvpfs_node **ret_node)
 {
+	struct kvpfs_dir *dir = call->inode->dir;
 	struct kvp_item item = { key, fs->empty, 0 };
 	struct kvpfs_handle *handle;
 	struct kvpfs_node *node;
-	int r = kvp_store_check_new(fs->dir.store, key);
+	int r = kvp_store_check_new(dir->store, key);
 
 	if (r)
 		return r;
-	item.id = kvp_store_new_id(fs->dir.store);
+	item.id = kvp_store_new_id(dir->store);
 	clock_gettime(CLOCK_REALTIME, &fs->empty->mtime);
-	node = kvpfs_node_get(&fs->dir, &item, fuse_req_ctx(call->req)->pid);
+	node = kvpfs_node_get(call->inode->dir, &item,
+			      fuse_req_ctx(call->req)->pid);
 	if (!node)
 		return -ENOMEM;
 	call->fi.flags |= O_TRUNC;
@@ -244,18 +248,19 @@ static int create_or_open(struct kvpfs *fs, struct kvpfs_call *call,
 	int r = kvpfs_key_of(call->name, -EINVAL, buf, &item.key);
 
 	if (r == 0)
-		r = kvpfs_find(fs, item.key, &item);
+		r = kvpfs_find(fs, call->inode->dir, item.key, &item);
 	if (r == KVP_ABSENT)
 		return create_new(fs, call, item.key, ret_node);
 	if (r)
 		return r;
 	/* somebody else was faster */
-	node = kvpfs_node_get(&fs->dir, &item, fuse_req_ctx(call->req)->pid);
+	node = call->fi.flags & O_EXCL
+		       ? NULL
+		       : kvpfs_node_get(call->inode->dir, &item,
+					fuse_req_ctx(call->req)->pid);
 	kvp_value_unref(item.value);
-	if (call->fi.flags & O_EXCL)
-		return KVP_EXISTS;
 	if (!node)
-		return -ENOMEM;
+		return call->fi.flags & O_EXCL ? KVP_EXISTS : -ENOMEM;
 	r = open_node(fs, call, node);
 	if (r == 0)
 		*ret_node = node;
@@ -270,17 +275,16 @@ int kvpfs_run_create(struct kvpfs *fs, struct kvpfs_call *call)
 
 	if (r)
 		return r;
-	kvpfs_fill_entry(fs, node, &entry);
+	kvpfs_fill_entry(fs, &node->inode, &entry);
 	if (fuse_reply_create(call->req, &entry, &call->fi) != 0) {
 		kvpfs_handle_close(fs, kvpfs_handle(&call->fi));
-		kvpfs_node_forget(node, 1);
+		kvpfs_forget(&node->inode, 1);
 	}
 	return 0;
 }
 
 /* What is stored for a writer's file now; *RET_VALUE may become NULL. */
-static int current_value(struct kvpfs *fs, struct kvpfs_node *node,
-			 struct kvp_value **ret_value)
+static int current_value(struct kvpfs_node *node, struct kvp_value **ret_value)
 {
 	struct kvp_item item;
 	int r;
@@ -290,23 +294,25 @@ static int current_value(struct kvpfs *fs, struct kvpfs_node *node,
 		*ret_value = kvp_value_ref(node->value);
 		return 0;
 	}
-	r = kvp_store_read(fs->dir.store, node->file->key, &item);
+	r = kvp_store_read(node->file->dir->store, node->file->key, &item);
 	if (r == 0)
 		*ret_value = item.value;
 	return r == KVP_ABSENT ? 0 : r;
 }
 
-static void reply_part(struct kvpfs_call *call, const char *data, size_t len)
+void kvpfs_reply_part(const struct kvpfs_call *call, struct kvp_bytes content)
 {
 	size_t start = (size_t)call->offset;
+	size_t left;
 
-	if (call->offset < 0 || call->offset > (off_t)len)
-		start = len;
-	fuse_reply_buf(call->req, data + start,
-		       len - start < call->size ? len - start : call->size);
+	if (call->offset < 0 || call->offset > (off_t)content.len)
+		start = content.len;
+	left = content.len - start;
+	fuse_reply_buf(call->req, content.data + start,
+		       left < call->size ? left : call->size);
 }
 
-int kvpfs_run_read(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_read(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_handle *handle = kvpfs_handle(&call->fi);
 	char view[KVP_WRITER_MAX];
@@ -314,16 +320,17 @@ int kvpfs_run_read(struct kvpfs *fs, struct kvpfs_call *call)
 	size_t len;
 	int r;
 
+	(void)fs;
 	if (handle->value) {
-		reply_part(call, handle->value->data, handle->value->len);
+		kvpfs_reply_part(call, kvp_value_bytes(handle->value));
 		return 0;
 	}
-	r = current_value(fs, handle->node, &value);
+	r = current_value(handle->node, &value);
 	if (r)
 		return r;
 	len = kvp_writer_view(&handle->writer, value, view);
 	kvp_value_unref(value);
-	reply_part(call, view, len);
+	kvpfs_reply_part(call, (struct kvp_bytes){ view, len });
 	return 0;
 }
 
@@ -342,7 +349,7 @@ static void note_value(struct kvpfs_handle *handle, struct kvp_value *value)
 	note_stored(handle);
 }
 
-int kvpfs_run_write(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_write(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_handle *handle = kvpfs_handle(&call->fi);
 	struct kvpfs_file *file = handle->node->file;
@@ -350,11 +357,12 @@ int kvpfs_run_write(struct kvpfs *fs, struct kvpfs_call *call)
 	struct kvp_value *value = NULL;
 	int r = 0;
 
+	(void)fs;
 	handle->writer.append = call->fi.flags & O_APPEND;
 	if (!file->unlinked)
-		r = kvp_writer_write(&handle->writer, fs->dir.store, file->key,
-				     file->id, data, call->offset, &value,
-				     &call->value_len);
+		r = kvp_writer_write(&handle->writer, file->dir->store,
+				     file->key, file->id, data, call->offset,
+				     &value, &call->value_len);
 	if (r)
 		return r;
 	note_value(handle, value);
@@ -363,7 +371,7 @@ int kvpfs_run_write(struct kvpfs *fs, struct kvpfs_call *call)
 }
 
 /* What is wrong with the value shows now, where cat and cp look for it. */
-int kvpfs_run_flush(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_flush(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_handle *handle = kvpfs_handle(&call->fi);
 	int r = handle->value ? 0 : kvp_writer_check(&handle->writer);
@@ -374,7 +382,7 @@ int kvpfs_run_flush(struct kvpfs *fs, struct kvpfs_call *call)
 	return r;
 }
 
-static int commit(struct kvpfs *fs, struct kvpfs_handle *handle)
+static int commit(struct kvpfs_handle *handle)
 {
 	struct kvpfs_file *file = handle->node->file;
 	struct kvp_value *value = NULL;
@@ -382,11 +390,24 @@ static int commit(struct kvpfs *fs, struct kvpfs_handle *handle)
 
 	if (handle->value || file->unlinked)
 		return 0;
-	r = kvp_writer_commit(&handle->writer, fs->dir.store, file->key,
+	r = kvp_writer_commit(&handle->writer, file->dir->store, file->key,
 			      file->id, &value);
 	if (r == 0)
 		note_value(handle, value);
 	return r;
+}
+
+void kvpfs_handle_finish(struct kvpfs *fs, struct kvpfs_handle *handle)
+{
+	struct kvpfs_call call = { .what = "store",
+				   .inode = &handle->node->inode };
+	int r = commit(handle);
+
+	if (r && r != KVP_NOT_UTF8)
+		kvpfs_log_failure(&call, r);
+	if (r == KVP_LOCKED) /* waiting once is enough */
+		kvp_store_pool_set_lock_timeout(call.inode->dir->store, 0);
+	kvpfs_handle_close(fs, handle);
 }
 
 struct sync {
@@ -444,14 +465,12 @@ static int start_sync(struct kvpfs *fs, struct kvpfs_call *call, int fd)
 
 int kvpfs_run_fsync(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	int r = 0;
+	const struct kvpfs_dir *dir = call->inode->dir;
 	int fd;
+	int r;
 
-	if (call->has_handle)
-		r = commit(fs, kvpfs_handle(&call->fi));
-	if (r)
-		return r;
-	fd = kvp_store_sync_descriptor(fs->dir.store);
+	errno = 0;
+	fd = dir ? kvp_store_sync_descriptor(dir->store) : -1;
 	if (fd < 0 && errno)
 		return -errno;
 	if (fd < 0) {
@@ -464,10 +483,17 @@ int kvpfs_run_fsync(struct kvpfs *fs, struct kvpfs_call *call)
 	return r;
 }
 
-int kvpfs_run_release(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_fsync(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	int r = call->has_handle ? commit(kvpfs_handle(&call->fi)) : 0;
+
+	return r ? r : kvpfs_run_fsync(fs, call);
+}
+
+static int run_release(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_handle *handle = kvpfs_handle(&call->fi);
-	int r = commit(fs, handle);
+	int r = commit(handle);
 
 	/* an unfinished character has been reported by flush */
 	if (r && r != KVP_NOT_UTF8)
@@ -477,14 +503,14 @@ int kvpfs_run_release(struct kvpfs *fs, struct kvpfs_call *call)
 	return 0;
 }
 
-void kvpfs_abandon_release(struct kvpfs *fs, struct kvpfs_call *call)
+static void abandon_release(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	kvpfs_handle_close(fs, kvpfs_handle(&call->fi));
 }
 
 int kvpfs_truncate(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_node *node = kvpfs_node(call->ino);
+	struct kvpfs_node *node = kvpfs_node(call->inode);
 	struct kvpfs_handle *handle = call->has_handle ? kvpfs_handle(&call->fi)
 						       : NULL;
 	struct kvp_writer once = {
@@ -498,9 +524,10 @@ int kvpfs_truncate(struct kvpfs *fs, struct kvpfs_call *call)
 	r = handle ? 0 : make_way(node, fuse_req_ctx(call->req)->pid);
 	if (r)
 		return r;
-	r = kvp_writer_truncate(handle ? &handle->writer : &once, fs->dir.store,
-				node->file->key, node->file->id,
-				call->attr.st_size, &value, &call->value_len);
+	r = kvp_writer_truncate(handle ? &handle->writer : &once,
+				node->file->dir->store, node->file->key,
+				node->file->id, call->attr.st_size, &value,
+				&call->value_len);
 	if (r)
 		return r;
 	if (handle)
@@ -509,3 +536,22 @@ int kvpfs_truncate(struct kvpfs *fs, struct kvpfs_call *call)
 		show_value(node, value);
 	return 0;
 }
+
+static void forgotten(struct kvpfs_inode *inode)
+{
+	kvpfs_node_free(kvpfs_node(inode));
+}
+
+const struct kvpfs_inode_ops kvpfs_key_ops = {
+	.forgotten = forgotten,
+	.fill = kvpfs_fill_key,
+	.getattr = kvpfs_run_getattr_key,
+	.setattr = kvpfs_run_setattr_key,
+	.open = run_open,
+	.read = run_read,
+	.write = run_write,
+	.flush = run_flush,
+	.fsync = run_fsync,
+	.release = run_release,
+	.abandon_release = abandon_release,
+};

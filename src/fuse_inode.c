@@ -14,7 +14,9 @@ static int compare_files(const void *a, const void *b)
 
 void kvpfs_dir_init(struct kvpfs_dir *dir, struct kvp_store *store)
 {
-	*dir = (struct kvpfs_dir){ .store = store };
+	dir->store = store;
+	dir->watch = -1;
+	dir->root = (struct kvpfs_inode){ &kvpfs_pool_ops, dir, 0 };
 	TAILQ_INIT(&dir->created);
 	TAILQ_INIT(&dir->nodes);
 }
@@ -130,6 +132,7 @@ static struct kvpfs_node *node_new(struct kvpfs_file *file,
 
 	if (!node)
 		return NULL;
+	node->inode = (struct kvpfs_inode){ &kvpfs_key_ops, file->dir, 0 };
 	node->file = file;
 	node->value = kvp_value_ref(value);
 	kvpfs_file_ref(file);
@@ -137,7 +140,7 @@ static struct kvpfs_node *node_new(struct kvpfs_file *file,
 	return node;
 }
 
-static void node_free(struct kvpfs_node *node)
+void kvpfs_node_free(struct kvpfs_node *node)
 {
 	struct kvpfs_file *file = node->file;
 
@@ -155,46 +158,42 @@ static void make_current(struct kvpfs_file *file, struct kvpfs_node *node)
 	struct kvpfs_node *before = file->node;
 
 	file->node = node;
-	if (before && before->lookups == 0)
-		node_free(before);
+	if (before && before->inode.lookups == 0)
+		kvpfs_node_free(before);
 }
 
-static struct kvpfs_refusal *find_refusal(struct kvpfs_file *file, pid_t pid)
+static pid_t *find_refusal(struct kvpfs_dir *dir, pid_t pid)
 {
-	struct kvpfs_dir *dir = file->dir;
-
 	if (dir->refusal_count == 0)
 		return NULL;
 	for (size_t i = 0; i < KVPFS_REFUSALS; i++)
-		if (dir->refusals[i].file == file->id &&
-		    dir->refusals[i].pid == pid)
+		if (dir->refusals[i] == pid)
 			return &dir->refusals[i];
 	return NULL;
 }
 
-bool kvpfs_file_refuse(struct kvpfs_file *file, pid_t pid)
+bool kvpfs_dir_refuse(struct kvpfs_dir *dir, pid_t pid)
 {
-	struct kvpfs_dir *dir = file->dir;
-	struct kvpfs_refusal *refusal = find_refusal(file, pid);
+	pid_t *refusal = find_refusal(dir, pid);
 
 	if (refusal) {
-		kvpfs_file_admit(file, pid);
+		kvpfs_dir_admit(dir, pid);
 		return false;
 	}
 	refusal = &dir->refusals[dir->next_refusal++ % KVPFS_REFUSALS];
-	dir->refusal_count += refusal->file == 0;
-	*refusal = (struct kvpfs_refusal){ file->id, pid };
+	dir->refusal_count += *refusal == 0;
+	*refusal = pid;
 	return true;
 }
 
-void kvpfs_file_admit(struct kvpfs_file *file, pid_t pid)
+void kvpfs_dir_admit(struct kvpfs_dir *dir, pid_t pid)
 {
-	struct kvpfs_refusal *refusal = find_refusal(file, pid);
+	pid_t *refusal = find_refusal(dir, pid);
 
 	if (!refusal)
 		return;
-	refusal->file = 0;
-	file->dir->refusal_count--;
+	*refusal = 0;
+	dir->refusal_count--;
 }
 
 struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
@@ -203,7 +202,9 @@ struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 	struct kvpfs_file *file = kvpfs_file_find(dir, item->key);
 	struct kvpfs_node *node = file ? file->node : NULL;
 
-	if (file && find_refusal(file, pid)) {
+	if (file && file->id != item->id)
+		dir->other_ids = true;
+	if (file && find_refusal(dir, pid)) {
 		node = node_new(file, item->value);
 		if (node)
 			node->private = true;
@@ -231,15 +232,8 @@ void kvpfs_node_set_value(struct kvpfs_node *node, struct kvp_value *value)
 	node->cached = false;
 }
 
-void kvpfs_node_forget(struct kvpfs_node *node, uint64_t count)
-{
-	node->lookups -= count < node->lookups ? count : node->lookups;
-	if (node->lookups == 0)
-		node_free(node);
-}
-
 void kvpfs_dir_release(struct kvpfs_dir *dir)
 {
 	while (!TAILQ_EMPTY(&dir->nodes))
-		node_free(TAILQ_FIRST(&dir->nodes));
+		kvpfs_node_free(TAILQ_FIRST(&dir->nodes));
 }

@@ -26,6 +26,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "events.h"
 #include "store.h"
 
 /*
@@ -34,18 +35,50 @@
  */
 #define KVPFS_REFUSALS 64
 
-struct kvpfs_refusal {
-	uint64_t file; /* its id; 0: free */
-	pid_t pid;
+/*
+ * Whatever a FUSE node id stands for begins with this; what can be done with it is
+ * in the table (kvpfs.h).
+ */
+struct kvpfs_inode {
+	const struct kvpfs_inode_ops *ops;
+	struct kvpfs_dir *dir; /* the pool it belongs to; NULL: to none */
+	uint64_t lookups;      /* references that the kernel has */
+};
+
+/* The files in ".kvpfs". */
+enum kvpfs_control_kind {
+	KVPFS_RECORDS,
+	KVPFS_ENTRIES,
+	KVPFS_POOL,
+	KVPFS_STATUS,
+	KVPFS_EVENTS,
+	KVPFS_CONTROLS, /* how many there are */
+};
+
+struct kvpfs_control {
+	struct kvpfs_inode inode; /* must come first */
+	enum kvpfs_control_kind kind;
 };
 
 /* A mounted pool: one directory. */
 struct kvpfs_dir {
+	struct kvpfs_inode root;
+	struct kvpfs_inode control; /* ".kvpfs" */
+	struct kvpfs_control controls[KVPFS_CONTROLS];
+	struct kvp_events events;
+	int watch;	      /* readable: a look for events is due; -1 */
+	bool look_due;	      /* it is, though nothing is readable */
+	size_t lock_waits;    /* requests that found the lock taken */
+	size_t lock_timeouts; /* and did not get it in time */
+	const char *name;     /* of the pool, such as "guest", or of its file */
+	uint64_t number;      /* among the mounted ones: part of each st_ino */
+	bool torn_logged;
+	bool other_ids; /* some files have other numbers than in the store */
 	struct kvp_store *store;
 	void *files; /* tsearch(3) tree by key: the files that have a name */
 	TAILQ_HEAD(, kvpfs_file) created; /* of which nothing is stored yet */
 	TAILQ_HEAD(, kvpfs_node) nodes;	  /* all of them */
-	struct kvpfs_refusal refusals[KVPFS_REFUSALS]; /* under way */
+	pid_t refusals[KVPFS_REFUSALS];	  /* under way; 0: free */
 	unsigned int refusal_count;
 	unsigned int next_refusal;
 };
@@ -63,9 +96,9 @@ struct kvpfs_file {
 };
 
 struct kvpfs_node {
+	struct kvpfs_inode inode; /* must come first */
 	struct kvpfs_file *file;
 	struct kvp_value *value; /* a reference */
-	uint64_t lookups;	 /* references that the kernel has */
 	unsigned int readers;	 /* open handles that pin the value */
 	unsigned int writers;	 /* open handles that change it */
 	unsigned int pending;	 /* those of them that have truncated it */
@@ -75,6 +108,11 @@ struct kvpfs_node {
 	TAILQ_ENTRY(kvpfs_node) link;
 };
 
+/* Those of a pool's directory and of a key. */
+extern const struct kvpfs_inode_ops kvpfs_pool_ops;
+extern const struct kvpfs_inode_ops kvpfs_key_ops;
+
+/* DIR is zeroed but for its name and number, and takes over STORE. */
 void kvpfs_dir_init(struct kvpfs_dir *dir, struct kvp_store *store);
 
 /* Frees what the kernel did not give back; no handle is open any more. */
@@ -109,18 +147,19 @@ struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 				  const struct kvp_item *item, pid_t pid);
 
 /*
- * PID comes to FILE and would be refused: notes it and returns true, or false if
- * this was noted already, and ends it.
+ * PID would be refused: notes it and returns true, or false if this was noted
+ * already, and ends it. The kernel looks up again only once, so it does not matter
+ * for which file that was: the name may stand for another one by now.
  */
-bool kvpfs_file_refuse(struct kvpfs_file *file, pid_t pid);
+bool kvpfs_dir_refuse(struct kvpfs_dir *dir, pid_t pid);
 
-/* PID came to FILE and was not refused. */
-void kvpfs_file_admit(struct kvpfs_file *file, pid_t pid);
+/* PID was not refused. */
+void kvpfs_dir_admit(struct kvpfs_dir *dir, pid_t pid);
 
 /* NODE shows VALUE from now on. */
 void kvpfs_node_set_value(struct kvpfs_node *node, struct kvp_value *value);
 
-/* The kernel gives COUNT lookups back, and with the last one the node. */
-void kvpfs_node_forget(struct kvpfs_node *node, uint64_t count);
+/* The kernel has given the last lookup back. */
+void kvpfs_node_free(struct kvpfs_node *node);
 
 #endif

@@ -11,8 +11,9 @@
 #include "kvpfs.h"
 #include "name.h"
 
-struct listing {
-	char *data; /* entries as the kernel takes them */
+struct kvpfs_listing {
+	fuse_req_t req; /* while it is made */
+	char *data;	/* entries as the kernel takes them */
 	size_t len;
 	size_t capacity;
 	size_t *ends; /* of the entries, in data */
@@ -22,18 +23,12 @@ struct listing {
 
 /* An open directory. */
 struct kvpfs_open_dir {
-	struct listing listing;
+	struct kvpfs_listing listing;
 	bool started; /* somebody has read from it */
 	TAILQ_ENTRY(kvpfs_open_dir) link;
 };
 
-/* What a visitor needs. */
-struct listing_maker {
-	struct listing listing;
-	fuse_req_t req;
-};
-
-static void listing_release(struct listing *listing)
+static void listing_release(struct kvpfs_listing *listing)
 {
 	free(listing->data);
 	free(listing->ends);
@@ -57,25 +52,29 @@ static int reserve(void **array, size_t *capacity, size_t wanted, size_t size)
 	return 0;
 }
 
-static int list_name(struct listing_maker *maker, const char *name, ino_t ino,
-		     mode_t type)
+int kvpfs_list_name(struct kvpfs_listing *l, const char *name, ino_t ino,
+		    mode_t type)
 {
-	struct listing *l = &maker->listing;
 	struct stat st = { .st_ino = ino, .st_mode = type };
-	size_t size = fuse_add_direntry(maker->req, NULL, 0, name, NULL, 0);
+	size_t size = fuse_add_direntry(l->req, NULL, 0, name, NULL, 0);
 
 	if (reserve((void **)&l->data, &l->capacity, l->len + size, 1) ||
 	    reserve((void **)&l->ends, &l->ends_capacity, l->count + 1,
 		    sizeof(*l->ends)))
 		return -ENOMEM;
-	fuse_add_direntry(maker->req, l->data + l->len, size, name, &st,
+	fuse_add_direntry(l->req, l->data + l->len, size, name, &st,
 			  (off_t)l->count + 1);
 	l->len += size;
 	l->ends[l->count++] = l->len;
 	return 0;
 }
 
-static int list_key(struct listing_maker *maker, struct kvp_bytes key,
+struct key_visitor {
+	struct kvpfs_listing *listing;
+	const struct kvpfs_dir *dir;
+};
+
+static int list_key(const struct key_visitor *visitor, struct kvp_bytes key,
 		    uint64_t id)
 {
 	char name[KVP_NAME_MAX + 1];
@@ -84,55 +83,75 @@ static int list_key(struct listing_maker *maker, struct kvp_bytes key,
 	/* one bad entry would make the kernel refuse the whole listing */
 	if (kvp_name_encode(key, name, &len))
 		return 0;
-	return list_name(maker, name, kvpfs_ino(id), S_IFREG);
+	return kvpfs_list_name(visitor->listing, name,
+			       kvpfs_ino(visitor->dir, KVPFS_INO_ENTRIES + id),
+			       S_IFREG);
 }
 
 static int list_item(void *arg, const struct kvp_item *item)
 {
-	return list_key(arg, item->key, item->id);
+	const struct key_visitor *visitor = arg;
+	const struct kvpfs_file *file = NULL;
+
+	if (visitor->dir->other_ids)
+		file = kvpfs_file_find(visitor->dir, item->key);
+	return list_key(visitor, item->key, file ? file->id : item->id);
 }
 
 /* The files that somebody just creates. */
-static int list_created(struct kvpfs *fs, struct listing_maker *maker)
+static int list_created(const struct key_visitor *visitor)
 {
+	const struct kvpfs_dir *dir = visitor->dir;
 	const struct kvpfs_file *file;
 	struct kvp_item item;
 	int r = 0;
 
-	TAILQ_FOREACH(file, &fs->dir.created, link) {
+	TAILQ_FOREACH(file, &dir->created, link) {
 		/* cppcheck-suppress uninitvar; it does not know the macro */
-		r = kvp_store_read(fs->dir.store, file->key, &item);
+		r = kvp_store_read(dir->store, file->key, &item);
 		if (r == 0)
 			kvp_value_unref(item.value);
 		else if (r == KVP_ABSENT)
 			r = file->unlinked
 				    ? 0
-				    : list_key(maker, file->key, file->id);
+				    : list_key(visitor, file->key, file->id);
 		if (r)
 			return r;
 	}
 	return 0;
 }
 
-/* Replaces LISTING by what is there now; a failure leaves it. */
-static int make_listing(struct kvpfs *fs, fuse_req_t req,
-			struct listing *listing)
+int kvpfs_list_pool(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		    struct kvpfs_listing *listing)
 {
-	struct listing_maker maker = { .req = req };
-	int r = list_name(&maker, ".", KVPFS_INO_ROOT, S_IFDIR);
+	struct key_visitor visitor = { listing, inode->dir };
+	int r = kvp_store_entries(inode->dir->store, list_item, &visitor);
 
+	(void)fs;
+	return r ? r : list_created(&visitor);
+}
+
+/* Replaces LISTING by what is there now; a failure leaves it. */
+static int make_listing(struct kvpfs *fs, const struct kvpfs_call *call,
+			struct kvpfs_listing *listing)
+{
+	const struct kvpfs_inode *inode = call->inode;
+	struct kvpfs_listing new = { .req = call->req };
+	struct stat st;
+	int r;
+
+	inode->ops->fill(fs, inode, &st);
+	r = kvpfs_list_name(&new, ".", st.st_ino, S_IFDIR);
 	if (r == 0)
-		r = list_name(&maker, "..", KVPFS_INO_ROOT, S_IFDIR);
+		r = kvpfs_list_name(&new, "..", KVPFS_INO_ROOT, S_IFDIR);
 	if (r == 0)
-		r = kvp_store_entries(fs->dir.store, list_item, &maker);
-	if (r == 0)
-		r = list_created(fs, &maker);
+		r = inode->ops->list(fs, inode, &new);
 	if (r) {
-		listing_release(&maker.listing);
+		listing_release(&new);
 		return r;
 	}
 	listing_release(listing);
-	*listing = maker.listing;
+	*listing = new;
 	return 0;
 }
 
@@ -155,7 +174,7 @@ int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 
 	if (!dir)
 		return -ENOMEM;
-	r = make_listing(fs, call->req, &dir->listing);
+	r = make_listing(fs, call, &dir->listing);
 	if (r) {
 		free(dir);
 		return r;
@@ -170,7 +189,7 @@ int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_open_dir *dir = open_dir_of(&call->fi);
-	struct listing *listing = &dir->listing;
+	struct kvpfs_listing *listing = &dir->listing;
 	size_t entry = (size_t)call->offset;
 	size_t start;
 	size_t end;
@@ -178,7 +197,7 @@ int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 
 	/* rewinddir(3) wants to see what is there now */
 	if (entry == 0 && dir->started) {
-		r = make_listing(fs, call->req, listing);
+		r = make_listing(fs, call, listing);
 		if (r)
 			return r;
 	}

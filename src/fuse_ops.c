@@ -5,6 +5,7 @@
  * attributes, access, locks.
  */
 #include <errno.h>
+#include <poll.h>
 
 #include "kvpfs.h"
 
@@ -17,21 +18,17 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	fs->ready = true;
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static struct kvpfs_inode *inode_of(fuse_req_t req, fuse_ino_t ino)
 {
-	struct kvpfs_call call = { .run = kvpfs_run_lookup,
-				   .what = "look up",
-				   .req = req,
-				   .ino = parent,
-				   .name = name };
+	struct kvpfs *fs = fuse_req_userdata(req);
 
-	kvpfs_call_start(&call);
+	return ino == FUSE_ROOT_ID ? fs->root
+				   : (struct kvpfs_inode *)(uintptr_t)ino;
 }
 
 static void op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
 {
-	if (ino != FUSE_ROOT_ID)
-		kvpfs_node_forget(kvpfs_node(ino), count);
+	kvpfs_forget(inode_of(req, ino), count);
 	fuse_reply_none(req);
 }
 
@@ -39,57 +36,71 @@ static void op_forget_multi(fuse_req_t req, size_t count,
 			    struct fuse_forget_data *forgets)
 {
 	for (size_t i = 0; i < count; i++)
-		if (forgets[i].ino != FUSE_ROOT_ID)
-			kvpfs_node_forget(kvpfs_node(forgets[i].ino),
-					  forgets[i].nlookup);
+		kvpfs_forget(inode_of(req, forgets[i].ino), forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 
-/* A request about a file, or (FI may be NULL) about one that is not open. */
-static void start_file_call(int (*run)(struct kvpfs *, struct kvpfs_call *),
-			    const char *what, struct kvpfs_call *call,
-			    struct fuse_file_info *fi)
+/* A request about NAME in a directory. */
+static struct kvpfs_call name_call(fuse_req_t req, fuse_ino_t parent,
+				   const char *what, const char *name)
 {
-	call->run = run;
-	call->what = what;
-	call->has_handle = fi && fi->fh;
+	return (struct kvpfs_call){ .what = what,
+				    .req = req,
+				    .inode = inode_of(req, parent),
+				    .name = name };
+}
+
+/* A request about an inode, perhaps (FI is not NULL) by way of a handle. */
+static struct kvpfs_call inode_call(fuse_req_t req, fuse_ino_t ino,
+				    const char *what,
+				    const struct fuse_file_info *fi)
+{
+	struct kvpfs_call call = { .what = what,
+				   .req = req,
+				   .inode = inode_of(req, ino),
+				   .has_handle = fi && fi->fh };
+
 	if (fi)
-		call->fi = *fi;
-	kvpfs_call_start(call);
+		call.fi = *fi;
+	return call;
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct kvpfs_call call = name_call(req, parent, "look up", name);
+
+	call.run = call.inode->ops->lookup;
+	kvpfs_call_start(&call);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "get attributes of", fi);
 
-	start_file_call(kvpfs_run_getattr, "get attributes of", &call,
-			ino == FUSE_ROOT_ID ? NULL : fi);
+	call.run = call.inode->ops->getattr;
+	kvpfs_call_start(&call);
 }
 
 static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr,
 		       int to_set, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req,
-				   .ino = ino,
-				   .attr = *attr,
-				   .flags = (unsigned int)to_set };
+	struct kvpfs_call call = inode_call(req, ino, "set attributes of", fi);
 
-	start_file_call(kvpfs_run_setattr, "set attributes of", &call,
-			ino == FUSE_ROOT_ID ? NULL : fi);
+	call.run = call.inode->ops->setattr;
+	call.attr = *attr;
+	call.flags = (unsigned int)to_set;
+	kvpfs_call_start(&call);
 }
 
 static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name,
 		     mode_t mode, dev_t device)
 {
-	struct kvpfs_call call = { .run = kvpfs_run_mknod,
-				   .what = "create",
-				   .req = req,
-				   .ino = parent,
-				   .name = name,
-				   .attr.st_mode = mode };
+	struct kvpfs_call call = name_call(req, parent, "create", name);
 
 	(void)device;
+	call.run = call.inode->ops->mknod;
+	call.attr.st_mode = mode;
 	kvpfs_call_start(&call);
 }
 
@@ -122,138 +133,160 @@ static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t new_parent,
 
 static void op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct kvpfs_call call = { .run = kvpfs_run_unlink,
-				   .what = "remove",
-				   .req = req,
-				   .ino = parent,
-				   .name = name };
+	struct kvpfs_call call = name_call(req, parent, "remove", name);
 
+	call.run = call.inode->ops->unlink;
 	kvpfs_call_start(&call);
+}
+
+static void op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
 }
 
 static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      fuse_ino_t new_parent, const char *new_name,
 		      unsigned int flags)
 {
-	struct kvpfs_call call = { .run = kvpfs_run_rename,
-				   .what = "rename",
-				   .req = req,
-				   .ino = parent,
-				   .name = name,
-				   .new_parent = new_parent,
-				   .new_name = new_name,
-				   .flags = flags };
+	struct kvpfs_call call = name_call(req, parent, "rename", name);
 
+	call.run = call.inode->ops->rename;
+	call.new_parent = inode_of(req, new_parent);
+	call.new_name = new_name;
+	call.flags = flags;
 	kvpfs_call_start(&call);
 }
 
 static void op_create(fuse_req_t req, fuse_ino_t parent, const char *name,
 		      mode_t mode, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = parent, .name = name };
+	struct kvpfs_call call = inode_call(req, parent, "create", fi);
 
 	(void)mode;
-	start_file_call(kvpfs_run_create, "create", &call, fi);
+	call.run = call.inode->ops->create;
+	call.name = name;
+	kvpfs_call_start(&call);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "open", fi);
 
-	start_file_call(kvpfs_run_open, "open", &call, fi);
+	call.run = call.inode->ops->open;
+	kvpfs_call_start(&call);
 }
 
 static void op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 		    struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = {
-		.req = req, .ino = ino, .size = size, .offset = offset
-	};
+	struct kvpfs_call call = inode_call(req, ino, "read", fi);
 
-	start_file_call(kvpfs_run_read, "read", &call, fi);
+	call.run = call.inode->ops->read;
+	call.size = size;
+	call.offset = offset;
+	kvpfs_call_start(&call);
 }
 
 static void op_write(fuse_req_t req, fuse_ino_t ino, const char *data,
 		     size_t size, off_t offset, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req,
-				   .ino = ino,
-				   .data = data,
-				   .size = size,
-				   .offset = offset };
+	struct kvpfs_call call = inode_call(req, ino, "write", fi);
 
-	start_file_call(kvpfs_run_write, "write", &call, fi);
+	call.run = call.inode->ops->write;
+	call.data = data;
+	call.size = size;
+	call.offset = offset;
+	kvpfs_call_start(&call);
 }
 
 static void op_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "close", fi);
 
-	start_file_call(kvpfs_run_flush, "close", &call, fi);
+	call.run = call.inode->ops->flush;
+	kvpfs_call_start(&call);
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync,
 		     struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "fsync", fi);
 
 	(void)datasync;
-	start_file_call(kvpfs_run_fsync, "fsync", &call, fi);
+	call.run = call.inode->ops->fsync;
+	kvpfs_call_start(&call);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync,
 			struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
-
-	(void)datasync;
 	(void)fi;
-	start_file_call(kvpfs_run_fsync, "fsync", &call, NULL);
+	op_fsync(req, ino, datasync, NULL);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req,
-				   .ino = ino,
-				   .abandon = kvpfs_abandon_release };
+	struct kvpfs_call call = inode_call(req, ino, "store", fi);
 
-	start_file_call(kvpfs_run_release, "store", &call, fi);
+	call.run = call.inode->ops->release;
+	call.abandon = call.inode->ops->abandon_release;
+	kvpfs_call_start(&call);
 }
 
 static void op_opendir(fuse_req_t req, fuse_ino_t ino,
 		       struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "list", fi);
 
-	start_file_call(kvpfs_run_opendir, "list", &call, fi);
+	call.run = kvpfs_run_opendir;
+	kvpfs_call_start(&call);
 }
 
 static void op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size,
 		       off_t offset, struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = {
-		.req = req, .ino = ino, .size = size, .offset = offset
-	};
+	struct kvpfs_call call = inode_call(req, ino, "list", fi);
 
-	start_file_call(kvpfs_run_readdir, "list", &call, fi);
+	call.run = kvpfs_run_readdir;
+	call.size = size;
+	call.offset = offset;
+	kvpfs_call_start(&call);
 }
 
 static void op_releasedir(fuse_req_t req, fuse_ino_t ino,
 			  struct fuse_file_info *fi)
 {
-	struct kvpfs_call call = { .req = req, .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "close", fi);
 
-	start_file_call(kvpfs_run_releasedir, "close", &call, fi);
+	call.run = kvpfs_run_releasedir;
+	kvpfs_call_start(&call);
+}
+
+static void op_poll(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi,
+		    struct fuse_pollhandle *ph)
+{
+	struct kvpfs_call call = inode_call(req, ino, "poll", fi);
+
+	if (!call.inode->ops->poll) {
+		fuse_reply_poll(req,
+				POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM);
+		if (ph)
+			fuse_pollhandle_destroy(ph);
+		return;
+	}
+	call.run = call.inode->ops->poll;
+	call.poll = ph;
+	kvpfs_call_start(&call);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)
 {
-	struct kvpfs_call call = { .run = kvpfs_run_statfs,
-				   .what = "statfs",
-				   .req = req,
-				   .ino = ino };
+	struct kvpfs_call call = inode_call(req, ino, "statfs", NULL);
 
+	call.run = kvpfs_run_statfs;
 	kvpfs_call_start(&call);
 }
 
@@ -269,6 +302,7 @@ const struct fuse_lowlevel_ops kvpfs_ops = {
 	.symlink = op_symlink,
 	.link = op_link,
 	.unlink = op_unlink,
+	.rmdir = op_rmdir,
 	.rename = op_rename,
 	.create = op_create,
 	.open = op_open,
@@ -281,5 +315,6 @@ const struct fuse_lowlevel_ops kvpfs_ops = {
 	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.releasedir = op_releasedir,
+	.poll = op_poll,
 	.statfs = op_statfs,
 };

@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "kvpfs.h"
 #include "log.h"
+#include "pools.h"
 #include "ready.h"
 #include "store_pool.h"
 #include "util.h"
@@ -24,18 +26,23 @@
 #define WAITING_POLL_MS 1
 
 static struct fuse_session *signalled_session;
+static int signal_event = -1; /* eventfd(2); readable once a signal has come */
 
 /*
- * A signal that comes just before the loop blocks in read(2) would go unseen
- * until the next request: so it also makes that read fail.
+ * A signal that comes just before the loop blocks in read(2) or poll(2) would go
+ * unseen until the next request: so it also makes the read fail, and the poll
+ * return.
  */
 static void end_session(int signal_number)
 {
+	const uint64_t one = 1;
 	int saved = errno;
 
 	(void)signal_number;
 	fuse_session_exit(signalled_session);
 	fcntl(fuse_session_fd(signalled_session), F_SETFL, O_RDWR | O_NONBLOCK);
+	if (write(signal_event, &one, sizeof(one)) < 0)
+		errno = saved; /* it is full, thus readable */
 	errno = saved;
 }
 
@@ -46,24 +53,91 @@ static void handle_signals(struct fuse_session *session)
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signalled_session = session;
+	signal_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		sigaction(ends[i], &end, NULL);
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGXFSZ, &ignore, NULL); /* write(2) says EFBIG instead */
 }
 
-/* Waits for a request, but not for long while others wait for a lock. */
+/* Whether something must be tried again soon that no descriptor tells of. */
+static bool is_something_due(const struct kvpfs *fs)
+{
+	for (size_t i = 0; i < fs->dir_count; i++)
+		if (fs->dirs[i].look_due)
+			return true;
+	return !TAILQ_EMPTY(&fs->waiting);
+}
+
+/* Sleeps until there is a request or another change, or something is due. */
+static void sleep_until_needed(const struct kvpfs *fs, bool *ret_request,
+			       bool *ret_change)
+{
+	struct pollfd fds[2 + KVPFS_MAX_DIRS] = {
+		{ .fd = fuse_session_fd(fs->session), .events = POLLIN },
+		{ .fd = signal_event, .events = POLLIN },
+	};
+	nfds_t count = 2;
+	int timeout = is_something_due(fs) ? WAITING_POLL_MS : -1;
+
+	for (size_t i = 0; i < fs->dir_count; i++)
+		if (fs->dirs[i].watch >= 0)
+			fds[count++] = (struct pollfd){ .fd = fs->dirs[i].watch,
+							.events = POLLIN };
+	*ret_request = false;
+	*ret_change = false;
+	if (poll(fds, count, timeout) < 0)
+		return;
+	*ret_request = fds[0].revents;
+	for (nfds_t i = 2; i < count; i++)
+		*ret_change |= fds[i].revents != 0;
+}
+
+/* Whether the next request is waited for by reading it. */
+static void set_blocking(struct kvpfs *fs, bool blocking)
+{
+	const int fd = fuse_session_fd(fs->session);
+
+	if (blocking == !fs->nonblocking)
+		return;
+	fs->nonblocking = !blocking;
+	fcntl(fd, F_SETFL, O_RDWR | (blocking ? 0 : O_NONBLOCK));
+	if (fuse_session_exited(fs->session)) /* the signal was faster */
+		fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+}
+
+/*
+ * While somebody waits for a lock or for events, a blocking read(2) of the next
+ * request would make the loop deaf. Otherwise it is what costs least.
+ */
 static void wait_for_request(struct kvpfs *fs)
 {
-	struct pollfd fd = { .fd = fuse_session_fd(fs->session),
-			     .events = POLLIN };
+	bool request = false;
+	bool change;
 
-	while (!TAILQ_EMPTY(&fs->waiting) &&
-	       !fuse_session_exited(fs->session) &&
-	       poll(&fd, 1, WAITING_POLL_MS) <= 0)
-		kvpfs_calls_run_waiting(fs);
-	if (!TAILQ_EMPTY(&fs->waiting))
-		kvpfs_calls_run_waiting(fs);
+	/* a request that poll(2) saw may be withdrawn before it is read */
+	set_blocking(fs, TAILQ_EMPTY(&fs->event_handles) &&
+				 TAILQ_EMPTY(&fs->waiting));
+
+	while (!request && !fuse_session_exited(fs->session) &&
+	       (!TAILQ_EMPTY(&fs->event_handles) ||
+		!TAILQ_EMPTY(&fs->waiting))) {
+		sleep_until_needed(fs, &request, &change);
+		if (!TAILQ_EMPTY(&fs->waiting))
+			kvpfs_calls_run_waiting(fs);
+		if (!TAILQ_EMPTY(&fs->event_handles) &&
+		    (change || is_something_due(fs)))
+			kvpfs_events_look(fs);
+	}
+}
+
+/* What a request may have left to do for others than its caller. */
+static void after_request(struct kvpfs *fs)
+{
+	if (fs->interrupted)
+		kvpfs_calls_end_interrupted(fs);
+	if (!TAILQ_EMPTY(&fs->event_handles))
+		kvpfs_events_look(fs);
 }
 
 /* 0 at the end of the session, or -errno. */
@@ -81,6 +155,7 @@ static int serve(struct kvpfs *fs)
 		if (r <= 0)
 			break;
 		fuse_session_process_buf(fs->session, &buf);
+		after_request(fs);
 		if (fs->ready && !told) {
 			kvpfs_notify_manager("READY=1");
 			told = true;
@@ -90,37 +165,26 @@ static int serve(struct kvpfs *fs)
 	return fuse_session_exited(fs->session) ? 0 : r;
 }
 
+/* What was closed in time is stored, if its lock is to be had. */
 static void end_calls_and_handles(struct kvpfs *fs)
 {
-	kvpfs_calls_abort(fs);
+	for (size_t i = 0; i < fs->dir_count; i++)
+		kvp_store_pool_set_lock_timeout(fs->dirs[i].store,
+						fs->options->lock_timeout_ms);
+	kvpfs_calls_end(fs);
 	kvpfs_syncs_wait(fs);
 	while (!TAILQ_EMPTY(&fs->handles))
-		kvpfs_handle_close(fs, TAILQ_FIRST(&fs->handles));
+		kvpfs_handle_finish(fs, TAILQ_FIRST(&fs->handles));
+	while (!TAILQ_EMPTY(&fs->control_handles))
+		kvpfs_control_handle_close(fs,
+					   TAILQ_FIRST(&fs->control_handles));
+	while (!TAILQ_EMPTY(&fs->event_handles))
+		kvpfs_event_handle_close(fs, TAILQ_FIRST(&fs->event_handles));
 	while (!TAILQ_EMPTY(&fs->open_dirs))
 		kvpfs_open_dir_close(fs, TAILQ_FIRST(&fs->open_dirs));
-	kvpfs_dir_release(&fs->dir);
-}
-
-static int open_store(const struct kvpfs_options *options,
-		      struct kvp_store **ret_store)
-{
-	const char *path = options->pool ? options->pool : KVP_DEFAULT_POOL;
-	struct kvp_pool_config config = {
-		.path = options->pool,
-		.mode = options->mode,
-		.truncate_on_stale = options->truncate_on_stale,
-		.read_only = options->read_only,
-		.lock_timeout_ms = options->lock_timeout_ms,
-	};
-	char message[128];
-	int r = kvp_store_pool_open(&config, ret_store);
-
-	if (r == 0)
-		return 0;
-	kvpfs_log(LOG_ERR, "cannot use pool \"%s\": %s", path,
-		  kvp_result_message(r, (struct kvp_numbers){ 0 }, message,
-				     sizeof(message)));
-	return r;
+	kvpfs_event_nodes_release(fs);
+	for (size_t i = 0; i < fs->dir_count; i++)
+		kvpfs_dir_release(&fs->dirs[i]);
 }
 
 static int add_option(struct fuse_args *args, const char *name,
@@ -148,23 +212,22 @@ static int add_option(struct fuse_args *args, const char *name,
  */
 static int add_mount_options(struct fuse_args *args,
 			     const struct kvpfs_options *options,
-			     const struct kvp_store *store)
+			     const struct kvpfs_pools *pools)
 {
+	const char *source = kvpfs_pools_source(pools);
 	struct fuse_args defaults = FUSE_ARGS_INIT(0, NULL);
 	int r = fuse_opt_add_arg(&defaults, "kvpfs");
 
 	if (r == 0)
 		r = add_option(&defaults, "subtype=", "kvpfs");
 	if (r == 0)
-		r = add_option(&defaults,
-			       "fsname=", kvp_store_pool_path(store));
+		r = add_option(&defaults, "fsname=", source);
 	if (r == 0 && options->allow_other)
 		r = add_option(&defaults, "default_permissions", "");
-	if (r == 0 && !options->read_only &&
-	    !kvp_store_pool_is_writable(store)) {
+	if (r == 0 && !options->read_only && !kvpfs_pools_are_writable(pools)) {
 		kvpfs_log(LOG_WARNING,
 			  "cannot write to pool \"%s\": mounting read-only",
-			  kvp_store_pool_path(store));
+			  source);
 		r = add_option(&defaults, "ro", "");
 	}
 	for (int i = 1; r == 0 && i < args->argc; i++)
@@ -229,6 +292,20 @@ static int run_session(struct kvpfs *fs, struct fuse_args *args)
 	return status;
 }
 
+static void init_dirs(struct kvpfs *fs, const struct kvpfs_pools *pools)
+{
+	fs->top.ops = &kvpfs_top_ops;
+	fs->root = pools->directory ? &fs->top : &fs->dirs[0].root;
+	fs->dir_count = pools->count;
+	for (size_t i = 0; i < pools->count; i++) {
+		/* numbers are from 1 where there is a directory above */
+		fs->dirs[i].number = pools->directory ? i + 1 : 0;
+		fs->dirs[i].name = pools->names[i];
+		kvpfs_dir_init(&fs->dirs[i], pools->stores[i]);
+		kvpfs_control_init(&fs->dirs[i]);
+	}
+}
+
 static int run(struct kvpfs_options *options, struct fuse_args *args)
 {
 	struct kvpfs fs = {
@@ -236,24 +313,27 @@ static int run(struct kvpfs_options *options, struct fuse_args *args)
 		.sync_lock = PTHREAD_MUTEX_INITIALIZER,
 		.sync_ended = PTHREAD_COND_INITIALIZER,
 	};
-	struct kvp_store *store = NULL;
+	struct kvpfs_pools pools;
 	int status = KVPFS_EXIT_FAILURE;
 
 	TAILQ_INIT(&fs.handles);
 	TAILQ_INIT(&fs.open_dirs);
+	TAILQ_INIT(&fs.control_handles);
+	TAILQ_INIT(&fs.event_handles);
+	TAILQ_INIT(&fs.event_nodes);
 	TAILQ_INIT(&fs.waiting);
-	if (resolve_mountpoint(options) || open_store(options, &store))
+	TAILQ_INIT(&fs.parked);
+	if (resolve_mountpoint(options) || kvpfs_pools_open(&pools, options))
 		return status;
-	/* from here on it is the loop that waits */
-	kvp_store_pool_set_lock_timeout(store, 0);
-	kvpfs_dir_init(&fs.dir, store);
 	fs.empty = kvp_value_new((struct kvp_bytes){ NULL, 0 });
-	if (fs.empty)
+	if (fs.empty) {
 		clock_gettime(CLOCK_REALTIME, &fs.empty->mtime);
-	if (fs.empty && add_mount_options(args, options, store) == 0)
-		status = run_session(&fs, args);
+		init_dirs(&fs, &pools);
+		if (add_mount_options(args, options, &pools) == 0)
+			status = run_session(&fs, args);
+	}
 	kvp_value_unref(fs.empty);
-	kvp_store_free(store);
+	kvpfs_pools_close(&pools);
 	return status;
 }
 

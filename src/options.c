@@ -12,8 +12,9 @@
 #include "store_pool.h"
 
 /*
- * The shortest that is not zero: the attributes that come along with a lookup
- * then serve the call that looked up, and no other.
+ * The shortest that is not zero; the kernel makes a clock tick of it. The
+ * attributes that come along with a lookup then serve the call that looked up. A
+ * call by path looks up anew, so they are never too old for it.
  */
 #define SHORTEST_TIMEOUT 2e-9
 
@@ -35,7 +36,13 @@ struct raw_options {
 	int version;
 };
 
-enum key { KEY_READ_ONLY, KEY_READ_WRITE, KEY_ALLOW_OTHER, KEY_DISCARD };
+enum key {
+	KEY_READ_ONLY,
+	KEY_READ_WRITE,
+	KEY_ALLOW_OTHER,
+	KEY_DISCARD,
+	KEY_REFUSED
+};
 
 #define RAW(template, member)                                     \
 	{                                                         \
@@ -62,6 +69,7 @@ static const struct fuse_opt specs[] = {
 	FUSE_OPT_KEY("-d", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("debug", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("-s", KEY_DISCARD), /* it always is single-threaded */
+	FUSE_OPT_KEY("max_read=", KEY_REFUSED), /* would end the session */
 	FUSE_OPT_KEY("ro", KEY_READ_ONLY),
 	FUSE_OPT_KEY("rw", KEY_READ_WRITE),
 	FUSE_OPT_KEY("allow_other", KEY_ALLOW_OTHER),
@@ -73,8 +81,10 @@ void kvpfs_options_usage(void)
 {
 	printf("usage: kvpfs [-o options] [POOL] MOUNTPOINT\n"
 	       "\n"
-	       "Mounts a Hyper-V KVP pool file (default: %s)\n"
-	       "so that each key is a file and its content is the value.\n"
+	       "Mounts a Hyper-V KVP pool so that each key is a file and its\n"
+	       "content is the value. POOL is a file, a number (0-4), a name\n"
+	       "(external, guest, auto, auto-external, auto-internal), or a\n"
+	       "directory of pools; default: %s\n"
 	       "\n"
 	       "  -f                     stay in the foreground, log to stderr\n"
 	       "  -d, -o debug           the same, and show each request\n"
@@ -127,6 +137,10 @@ static int take_option(void *data, const char *arg, int key,
 		options->allow_other = true;
 		return 1;
 	case KEY_DISCARD:
+		return 0;
+	case KEY_REFUSED:
+		kvpfs_log(LOG_ERR, "option not supported: \"%s\"", arg);
+		options->refused = true;
 		return 0;
 	default:
 		return 1;
@@ -242,6 +256,8 @@ int kvpfs_options_parse(struct kvpfs_options *options, struct fuse_args *args)
 	options->foreground = raw.foreground || raw.debug;
 	options->help = raw.help;
 	options->version = raw.version;
+	if (r == 0 && options->refused)
+		r = KVPFS_EXIT_FAILURE;
 	if (r == 0 && !options->mountpoint && !raw.help && !raw.version) {
 		kvpfs_log(LOG_ERR, "no mountpoint given; see kvpfs -h");
 		r = KVPFS_EXIT_USAGE;

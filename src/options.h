@@ -19,6 +19,7 @@ struct kvpfs_options {
 	enum kvp_mode mode;
 	bool truncate_on_stale;
 	bool read_only;
+	bool refused; /* something that cannot be had */
 	bool strip_newline;
 	bool allow_other;
 	int lock_timeout_ms;

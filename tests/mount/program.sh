@@ -121,11 +121,10 @@ options=none it good_values_are_taken k=v
 unusable_pool_is_refused_by_name()
 {
 	mkfifo fifo
-	mkdir directory
 	truncate -s $(((1 << 30) + 1)) huge
 	ln -s loop loop
 	local pool
-	for pool in fifo directory /dev/null huge loop pool/under-a-file; do
+	for pool in fifo /dev/null huge loop pool/under-a-file; do
 		refuses_to_mount 1 "$pool" "$pool" "$MNT"
 		refuses_to_mount 1 "$pool" -f "$pool" "$MNT"
 	done

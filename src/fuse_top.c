@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The directory above the pools, if a mount shows several: MOUNT/guest/KEY. It
+ * holds their names and nothing else.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "kvpfs.h"
+
+static void fill_top(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		     struct stat *st)
+{
+	(void)inode;
+	*st = (struct stat){ .st_mode = S_IFDIR | 0555,
+			     .st_ino = KVPFS_INO_ROOT,
+			     .st_nlink = (nlink_t)(2 + fs->dir_count),
+			     .st_uid = geteuid(),
+			     .st_gid = getegid(),
+			     .st_blksize = 4096 };
+	if (fs->options->has_uid)
+		st->st_uid = fs->options->uid;
+	if (fs->options->has_gid)
+		st->st_gid = fs->options->gid;
+	if (fs->options->has_umask)
+		st->st_mode = S_IFDIR | (0555 & ~fs->options->umask);
+	st->st_atim = fs->empty->mtime;
+	st->st_mtim = fs->empty->mtime;
+	st->st_ctim = fs->empty->mtime;
+}
+
+static int list_top(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		    struct kvpfs_listing *listing)
+{
+	int r = 0;
+
+	(void)inode;
+	for (size_t i = 0; i < fs->dir_count && r == 0; i++)
+		r = kvpfs_list_name(listing, fs->dirs[i].name,
+				    kvpfs_ino(&fs->dirs[i], KVPFS_INO_ROOT),
+				    S_IFDIR);
+	return r;
+}
+
+static int run_lookup(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	for (size_t i = 0; i < fs->dir_count; i++) {
+		struct kvpfs_dir *dir = &fs->dirs[i];
+		int r;
+
+		if (strcmp(call->name, dir->name) != 0)
+			continue;
+		r = kvp_store_refresh(dir->store);
+		if (r == 0)
+			kvpfs_reply_inode(fs, call->req, &dir->root);
+		return r;
+	}
+	return KVP_ABSENT;
+}
+
+const struct kvpfs_inode_ops kvpfs_top_ops = {
+	.fill = fill_top,
+	.list = list_top,
+	.lookup = run_lookup,
+	.getattr = kvpfs_run_getattr_dir,
+	.setattr = kvpfs_run_setattr_dir,
+	.fsync = kvpfs_run_fsync,
+};
