@@ -36,7 +36,7 @@ fi
 if ! as_root test -e "$pool"; then
 	echo "making an empty pool: $pool"
 	as_root mkdir -p "${pool%/*}"
-	as_root sh -c "umask 077; : >>'$pool'"
+	as_root sh -c "umask 022; : >>'$pool'" # 0644, as the daemon makes it
 fi
 as_root mkdir -p "$mountpoint"
 as_root build/quickstart/src/kvpfs "$pool" "$mountpoint"
