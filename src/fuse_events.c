@@ -18,9 +18,6 @@
 
 #include "fuse_control.h"
 
-static const char overflow[] = "overflow\n";
-#define OVERFLOW_LEN ((off_t)sizeof(overflow) - 1)
-
 /* What is read at a time. */
 #define PIECE 4096
 
@@ -34,9 +31,11 @@ struct kvpfs_event_node {
 struct kvpfs_event_handle {
 	struct kvpfs_dir *dir;
 	struct kvpfs_event_node *node;
-	uint64_t base;	     /* position of offset 0; modulo 2^64 */
-	off_t next;	     /* offset behind what was read last */
-	off_t overflowed_at; /* offset of an "overflow" line; -1: none */
+	uint64_t base;	      /* position of offset 0; modulo 2^64 */
+	off_t next;	      /* offset behind what was read last */
+	off_t overflowed_at;  /* offset of an "overflow" line; -1: none */
+	const char *overflow; /* that line */
+	bool within_line;     /* what was read last ends within a line */
 	bool end_once; /* the next read that finds nothing ends the file */
 	struct fuse_pollhandle *poll;
 	TAILQ_ENTRY(kvpfs_event_handle) link;
@@ -102,29 +101,52 @@ static int run_open(struct kvpfs *fs, struct kvpfs_call *call)
 	return 0;
 }
 
+/* The offset is within the last "overflow" line: how far; else -1. */
+static off_t in_overflow(const struct kvpfs_event_handle *handle, off_t offset)
+{
+	offset -= handle->overflowed_at;
+	if (handle->overflowed_at < 0 || offset < 0 ||
+	    offset >= (off_t)strlen(handle->overflow))
+		return -1;
+	return offset;
+}
+
+/*
+ * From OFFSET on there is the line that says so, and behind it the lines that begin
+ * at position OLDEST. A line that was read in part is ended first.
+ */
+static void set_overflow(struct kvpfs_event_handle *handle, off_t offset,
+			 uint64_t oldest)
+{
+	bool within_line = offset == handle->next && handle->within_line;
+
+	handle->overflow = within_line ? "\noverflow\n" : "overflow\n";
+	handle->overflowed_at = offset;
+	handle->base = oldest - (uint64_t)offset - strlen(handle->overflow);
+}
+
 /* Up to SIZE bytes of what HANDLE sees at OFFSET; 0: nothing yet. */
 static size_t read_events(struct kvpfs_event_handle *handle, off_t offset,
 			  char *buf, size_t size)
 {
+	off_t within = in_overflow(handle, offset);
 	uint64_t oldest;
-	ssize_t n = -EOVERFLOW;
+	ssize_t n;
+	size_t left;
 
-	if (handle->overflowed_at < 0 || offset < handle->overflowed_at ||
-	    offset >= handle->overflowed_at + OVERFLOW_LEN)
+	if (within < 0) {
 		n = kvp_events_read(&handle->dir->events,
 				    handle->base + (uint64_t)offset, buf, size,
 				    &oldest);
-	if (n >= 0)
-		return (size_t)n;
-	if (handle->overflowed_at < 0 || offset < handle->overflowed_at ||
-	    offset >= handle->overflowed_at + OVERFLOW_LEN) {
-		handle->overflowed_at = offset;
-		handle->base = oldest - (uint64_t)(offset + OVERFLOW_LEN);
+		if (n >= 0)
+			return (size_t)n;
+		set_overflow(handle, offset, oldest);
+		within = 0;
 	}
-	offset -= handle->overflowed_at;
-	if (size > (size_t)(OVERFLOW_LEN - offset))
-		size = (size_t)(OVERFLOW_LEN - offset);
-	memcpy(buf, overflow + offset, size);
+	left = strlen(handle->overflow) - (size_t)within;
+	if (size > left)
+		size = left;
+	memcpy(buf, handle->overflow + within, size);
 	return size;
 }
 
@@ -140,6 +162,7 @@ static int run_read(struct kvpfs *fs, struct kvpfs_call *call)
 		return call->fi.flags & O_NONBLOCK ? -EAGAIN : KVPFS_PARK;
 	handle->end_once = false;
 	handle->next = call->offset + (off_t)n;
+	handle->within_line = n > 0 && buf[n - 1] != '\n';
 	fuse_reply_buf(call->req, buf, n);
 	return 0;
 }
