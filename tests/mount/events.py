@@ -24,6 +24,7 @@ from harness import Child, case, equal, eventually, numbered, opened, read, refu
 
 PATIENCE = 20                   # seconds after which something never comes
 LOG_SIZE = 65536                # bytes of lines that a reader may lag behind
+AT_FDCWD, RENAME_EXCHANGE = -100, 2
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -183,6 +184,10 @@ def renaming_is_told_as_delete_and_set(m):
         reader.tells('delete a', 'set n')
         os.rename(m / 'b', m / 'c')
         reader.tells('delete b', 'set c')
+        paths = [os.fsencode(m / name) for name in ('c', 'n')]
+        equal(libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE), 0)
+        equal(sorted(reader.lines(2)), ['set c', 'set n'])
+        reader.tells()
 
 
 def rewrite(path, *pairs):
@@ -547,10 +552,10 @@ def time_limit_ends_a_program_that_waits(m):
     equal(subprocess.call(['timeout', '0.1', 'cat', events(m)]), 124)
 
 
-def follows(m, *command):
+def follows(m, *command, is_ready=is_open_in):
     """The command prints each line soon after its change."""
     with subprocess.Popen([*command], stdout=subprocess.PIPE, bufsize=0) as program:
-        eventually(is_open_in, program.pid, events(m))
+        eventually(is_ready, program.pid, events(m))
         try:
             for n in range(10):
                 write(m / f'k{n}', b'%d' % time.monotonic_ns())
@@ -573,10 +578,45 @@ def cat_follows_the_stream(m):
     follows(m, 'cat', events(m))
 
 
+def is_nonblocking_in(pid, path):
+    """As tail(1) makes its file when it has read what was there."""
+    try:
+        for fd in os.listdir(f'/proc/{pid}/fd'):
+            if os.readlink(f'/proc/{pid}/fd/{fd}') == path:
+                with open(f'/proc/{pid}/fdinfo/{fd}') as file:
+                    fields = dict(line.split(':', 1) for line in file)
+                return bool(int(fields['flags'], 8) & O_NONBLOCK)
+    except OSError:
+        pass
+    return False
+
+
 @case(('a', '1'))
 def tail_follows_the_stream(m):
     for options in ['-f'], ['-n', '0', '-f'], ['-F']:
-        follows(m, 'tail', '-s', '0.01', *options, events(m))
+        follows(m, 'tail', '-s', '0.01', *options, events(m), is_ready=is_nonblocking_in)
+
+
+@case(('a', '1'))
+def tail_that_starts_amid_changes_follows_them(m):
+    def writer():
+        for n in range(200):
+            write(m / 'k', b'%d' % time.monotonic_ns())
+    for options in ['-f'], ['-F']:
+        child = Child(writer)
+        with subprocess.Popen(['tail', '-s', '0.01', *options, events(m)], bufsize=0,
+                              stdout=subprocess.PIPE) as program:
+            try:
+                eventually(is_open_in, program.pid, events(m))
+                child.result()
+                write(m / 'last', b'%d' % time.monotonic_ns())
+                found = b''
+                while not found.endswith(b'set last\n'):
+                    assert select.select([program.stdout], [], [], 5)[0], found
+                    found += os.read(program.stdout.fileno(), 65536)
+                equal(set(found.splitlines()), {b'set k', b'set last'})
+            finally:
+                program.kill()
 
 
 @case(('a', '1'))

@@ -83,6 +83,13 @@ def eventually(condition, *arguments):
     raise AssertionError(f'never became true: {condition}')
 
 
+def sleeps(pid):
+    """timeout(1), between its fork and the next step, would die of a signal and
+    not pass it on; it sleeps once it is past that."""
+    with open(f'/proc/{pid}/stat') as file:
+        return file.read().rpartition(') ')[2].startswith('S')
+
+
 class Child:
     """A call in a process of its own, which may block or have no privileges."""
 
@@ -210,6 +217,7 @@ class Mount:
                 ['timeout', '--foreground', '-k', '5', LIMIT, *RUNNER, KVPFS, *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(lambda: is_mounted(self.dir) or self.program.poll() is not None)
+        eventually(lambda: self.program.poll() is not None or sleeps(self.program.pid))
         if self.program.poll() is not None:
             raise AssertionError(f'kvpfs ended with {self.program.returncode}')
 

@@ -99,7 +99,19 @@ start()
 	program=$!
 	echo "$program" >>"$scratch/pids"
 	eventually is_mounted_or_ended
+	eventually can_be_told_or_ended
 	is_mounted "$MNT"
+}
+
+# timeout(1), between its fork and the next step, would die of a signal and not
+# pass it on; it sleeps once it is past that.
+can_be_told_or_ended()
+{
+	local stat
+	has_ended "$program" || {
+		read -r stat <"/proc/$program/stat" &&
+			[[ ${stat##*) } == S* ]]
+	}
 }
 
 is_mounted_or_ended() { is_mounted "$MNT" || has_ended "$program"; }

@@ -84,12 +84,13 @@ begin()
 # It ends with this status, has said no more than this, and leaves no process.
 ends()
 {
-	local status=0
+	local status=0 left=0
+	wait "$lifeline" || left=$?
+	((left == 0)) || kill -KILL -- "-$waiter"
 	wait "$waiter" || status=$?
 	cat err
-	equal "$status" "$1"
+	equal "$status, left $left" "$1, left 0"
 	equal "$(contents out)" "$2"
-	wait "$lifeline"
 }
 
 # Returns when kvp-wait has begun to read events: these are more than a pipe holds.
@@ -108,13 +109,13 @@ key_that_shell_is_there_is_printed()
 {
 	stub
 	printf value >stub/k
-	script kvp-wait -m stub k >out
+	script kvp-wait -m stub -t 60 k >out
 	equal "$(contents out)" $'value\n.'
 	printf 'one\n\ntwo\n\n' >stub/k
-	script kvp-wait -m stub k >out
+	script kvp-wait -m stub -t 60 k >out
 	equal "$(contents out)" $'one\n\ntwo\n\n.'
 	: >stub/k
-	script kvp-wait -m stub k >out
+	script kvp-wait -m stub -t 60 k >out
 	equal "$(contents out)" $'\n.'
 }
 
