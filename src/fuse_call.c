@@ -60,6 +60,9 @@ void kvpfs_log_failure(const struct kvpfs_call *call, int result)
 			object.data = key;
 	} else if (call->inode->ops == &kvpfs_key_ops) {
 		object = kvpfs_node(call->inode)->file->key;
+	} else if (kvpfs_control_name(call->inode)) {
+		object.data = kvpfs_control_name(call->inode);
+		object.len = strlen(object.data);
 	}
 	if (dir)
 		numbers = kvp_store_numbers(dir->store, result, object.len,

@@ -18,6 +18,9 @@
 /* The most text that is taken to replace a pool: as much as a pool may hold. */
 #define INPUT_MAX ((size_t)1 << 30)
 
+/* A line in which everything is escaped. */
+#define LINE_MAX_BYTES (3 * (size_t)KVP_RECORD_SIZE + 2)
+
 static int add_record(void *arg, const struct kvp_pair *record)
 {
 	return kvp_text_add_record(arg, record);
@@ -165,6 +168,12 @@ void kvpfs_control_init(struct kvpfs_dir *dir)
 static enum kvpfs_control_kind kind_of(const struct kvpfs_inode *inode)
 {
 	return ((const struct kvpfs_control *)inode)->kind;
+}
+
+const char *kvpfs_control_name(const struct kvpfs_inode *inode)
+{
+	return inode->ops == &kvpfs_control_ops ? kinds[kind_of(inode)].name
+						: NULL;
 }
 
 static void fill_control_dir(struct kvpfs *fs, const struct kvpfs_inode *inode,
@@ -368,6 +377,16 @@ static struct kvp_bytes whole_lines(struct kvp_bytes bytes)
 	return bytes;
 }
 
+/* A line that is not finished yet and longer than any valid one: -EINVAL. */
+static int check_unfinished(struct kvpfs_call *call, size_t len)
+{
+	const struct kvpfs_control_handle *handle = handle_of(call);
+
+	if (len <= LINE_MAX_BYTES)
+		return 0;
+	return invalid_line(call, handle->lines + 1, "too long");
+}
+
 /* Stores the whole lines among what is held and DATA; holds the rest. */
 static int append_lines(struct kvpfs_call *call, struct kvp_bytes data)
 {
@@ -380,17 +399,18 @@ static int append_lines(struct kvpfs_call *call, struct kvp_bytes data)
 	if (r)
 		return r;
 	whole = whole_lines(kvp_text_bytes(&handle->input));
-	if (whole.len == 0)
-		return 0;
-	r = store_lines(call, whole, handle->lines + 1, false, &lines);
+	r = check_unfinished(call, handle->input.len - whole.len);
+	if (r == 0 && whole.len > 0)
+		r = store_lines(call, whole, handle->lines + 1, false, &lines);
 	if (r) {
 		handle->input.len = held; /* as if nothing had been written */
 		return r;
 	}
 	handle->lines += lines;
 	handle->input.len -= whole.len;
-	memmove(handle->input.data, handle->input.data + whole.len,
-		handle->input.len);
+	if (whole.len > 0)
+		memmove(handle->input.data, handle->input.data + whole.len,
+			handle->input.len);
 	return 0;
 }
 
@@ -410,41 +430,51 @@ static int collect_lines(struct kvpfs_call *call, struct kvp_bytes data)
 	fresh.data = handle->input.data + handle->checked;
 	fresh.len = handle->input.len - handle->checked;
 	fresh = whole_lines(fresh);
-	if (fresh.len == 0)
-		return 0;
-	r = parse_lines(call, fresh, handle->lines + 1, &records);
-	if (r) {
-		handle->failed = true;
+	r = check_unfinished(call,
+			     handle->input.len - handle->checked - fresh.len);
+	if (r || fresh.len == 0)
 		return r;
-	}
+	r = parse_lines(call, fresh, handle->lines + 1, &records);
+	if (r)
+		return r;
 	handle->checked += fresh.len;
 	handle->lines += records.count;
 	kvp_text_records_release(&records);
 	return 0;
 }
 
-static int run_write(struct kvpfs *fs, struct kvpfs_call *call)
+static int take_input(struct kvpfs_call *call)
 {
 	struct kvpfs_control_handle *handle = handle_of(call);
 	struct kvp_bytes data = { call->data, call->size };
+
+	if (handle->input.len + call->size > INPUT_MAX)
+		return -EFBIG;
+	if (handle->replaces)
+		return collect_lines(call, data);
+	return append_lines(call, data);
+}
+
+static int run_write(struct kvpfs *fs, struct kvpfs_call *call)
+{
+	struct kvpfs_control_handle *handle = handle_of(call);
 	bool append = call->fi.flags & O_APPEND;
 	int r;
 
 	(void)fs;
 	handle->wrote = true; /* or tried to: closing does not clear the pool */
 	/* in the middle of a text that is made anew each time: > or >> */
-	if (!append &&
-	    (!handle->replaces || call->offset != (off_t)handle->input.len))
-		return -EINVAL;
-	if (handle->input.len + call->size > INPUT_MAX)
-		return -EFBIG;
-	if (handle->replaces)
-		r = collect_lines(call, data);
+	if (append ||
+	    (handle->replaces && call->offset == (off_t)handle->input.len))
+		r = take_input(call);
 	else
-		r = append_lines(call, data);
+		r = -EINVAL;
+	/* a text with a gap is not stored, nor is a line that was cut off */
+	handle->dirty = r == 0;
+	if (r && handle->replaces)
+		handle->failed = true;
 	if (r)
 		return r;
-	handle->dirty = true;
 	fuse_reply_write(call->req, call->size);
 	return 0;
 }
@@ -526,7 +556,22 @@ int kvpfs_run_getattr_control(struct kvpfs *fs, struct kvpfs_call *call)
 	return 0;
 }
 
-/* truncate(1) on "records" clears the pool, as ": >" does. */
+/* As if HANDLE had just been opened to replace the pool. */
+static void begin_anew(struct kvpfs_control_handle *handle)
+{
+	handle->replaces = true;
+	handle->wrote = false;
+	handle->dirty = false;
+	handle->failed = false;
+	handle->lines = 0;
+	handle->checked = 0;
+	handle->input.len = 0;
+}
+
+/*
+ * truncate(1) on "records" clears the pool, as ": >" does. Who truncates an open
+ * file is about to write it (sort -o): that is one step with what follows.
+ */
 static int run_setattr(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_dir *dir = call->inode->dir;
@@ -542,7 +587,10 @@ static int run_setattr(struct kvpfs *fs, struct kvpfs_call *call)
 			return -EACCES;
 		if (call->attr.st_size != 0)
 			return -EINVAL;
-		r = kvp_store_clear(dir->store);
+		if (call->has_handle)
+			begin_anew(handle_of(call));
+		else
+			r = kvp_store_clear(dir->store);
 	}
 	if (r == 0)
 		fuse_reply_attr(call->req, &st, fs->options->attr_timeout);

@@ -256,6 +256,9 @@ void kvpfs_handle_close(struct kvpfs *fs, struct kvpfs_handle *handle);
 
 extern const struct kvpfs_inode_ops kvpfs_top_ops;
 
+/* What a file of ".kvpfs" is called; NULL: INODE is none. */
+const char *kvpfs_control_name(const struct kvpfs_inode *inode);
+
 /* Sets up DIR's ".kvpfs". */
 void kvpfs_control_init(struct kvpfs_dir *dir);
 

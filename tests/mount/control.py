@@ -5,6 +5,7 @@ and status. What they show of a pool, and that writing records changes the pool 
 whole lines, in one locked step, or not at all.
 """
 
+import contextlib
 import errno
 import os
 import random
@@ -24,6 +25,7 @@ READ_ONLY = ['entries', 'pool', 'status', 'events']
 BRIEF, LONG = 'lock_timeout=0.1', 'lock_timeout=40'
 REPLACE, APPEND = O_WRONLY | O_TRUNC, O_WRONLY | O_APPEND
 NOISE = b'\0stale bytes\xff'
+LONGEST = 3 * pool.RECORD_SIZE + 2       # a line, everything in it escaped
 
 
 def control(m, name='records'):
@@ -535,7 +537,9 @@ def truncating_to_0_clears_and_any_other_size_is_einval(m):
         refused(errno.EINVAL, os.ftruncate, fd, 5)
         equal(m.records(), [(b'a', b'1')])
         os.ftruncate(fd, 0)
-        equal(os.stat(m.pool).st_size, 0)
+        equal(m.records(), [(b'a', b'1')])
+    settle(m)
+    equal(os.stat(m.pool).st_size, 0)
 
 
 @case(('a', '1'))
@@ -545,16 +549,14 @@ def write_in_the_middle_is_refused_and_changes_nothing(m):
         with opened(control(m), flags) as fd:
             refused(errno.EINVAL, os.write, fd, b'b=2\n')
             refused(errno.EINVAL, os.pwrite, fd, b'b=2\n', 4)
-    with opened(control(m), REPLACE) as fd:
-        refused(errno.EINVAL, os.pwrite, fd, b'b=2\n', 1)
-    settle(m)
-    pool_holds(m, before)
-    with opened(control(m), REPLACE) as fd:
-        os.write(fd, b'b=2\n')
-        for offset in 0, 3, 5, 4096:
-            refused(errno.EINVAL, os.pwrite, fd, b'c=3\n', offset)
-        os.write(fd, b'd=4\n')
-    equal(m.records(), [(b'b', b'2'), (b'd', b'4')])
+    for offset in 1, 3, 5, 4096:
+        fd = os.open(control(m), REPLACE)
+        if offset != 1:
+            os.write(fd, b'b=2\n')
+        refused(errno.EINVAL, os.pwrite, fd, b'c=3\n', offset)
+        refused(errno.EINVAL, os.close, fd)
+        settle(m)
+        pool_holds(m, before)
 
 
 @case(('a', '1'))
@@ -633,17 +635,20 @@ def invalid_last_line_is_refused_at_the_close(m):
             for end in os.close, os.fsync:
                 since = os.path.getsize(m.log)
                 fd = os.open(control(m), flags)
-                write_all(fd, invalid)
-                refused(errno.EINVAL, end, fd)
-                if end == os.fsync:
-                    try:
+                why = reason
+                if len(invalid) > LONGEST:
+                    refused(errno.EINVAL, write_all, fd, invalid)
+                    why = b'too long'
+                else:
+                    write_all(fd, invalid)
+                    refused(errno.EINVAL, end, fd)
+                if end == os.fsync or why != reason:
+                    with contextlib.suppress(OSError):
                         os.close(fd)
-                    except OSError as error:
-                        equal(error.errno, errno.EINVAL)
                 settle(m)
                 pool_holds(m, before)
                 if end == os.close:
-                    refused_in_log(m, since, 1, reason)
+                    refused_in_log(m, since, 1, why)
 
 
 @case(('a', '1'))
@@ -1013,6 +1018,53 @@ def status_counts_waits_that_were_not_in_vain(m):
         holder.release()
         equal(child.result(), 1)
     status_is(m, lock_waits=1, lock_timeouts=0)
+
+
+# What must not be stored: found by an attack
+
+@case(('a', '1'), ('b', '2'))
+def truncating_an_open_file_is_one_step_with_what_follows(m):
+    before = content(m.pool)
+    with opened(control(m, 'records'), os.O_WRONLY) as fd:
+        os.ftruncate(fd, 0)
+        equal(content(m.pool), before)
+        os.write(fd, b'c=3\n')
+    equal(m.records(), [(b'c', b'3')])
+    with opened(control(m, 'records'), os.O_WRONLY) as fd:
+        os.ftruncate(fd, 0)
+    eventually(lambda: m.records() == [])
+
+
+@case(('a', '1'))
+def half_line_before_a_refused_append_is_not_stored(m):
+    with opened(control(m, 'records'), os.O_WRONLY | os.O_APPEND) as fd:
+        os.write(fd, b'LONG=par')
+        refused(errno.EINVAL, os.write, fd, b'tial\nbad line\n')
+    equal(m.records(), [(b'a', b'1')])
+    with opened(control(m, 'records'), os.O_WRONLY | os.O_APPEND) as fd:
+        os.write(fd, b'LONG=par')
+        refused(errno.EINVAL, os.write, fd, b'tial\nbad line\n')
+        os.write(fd, b'tial\n')
+    equal(m.records(), [(b'a', b'1'), (b'LONG', b'partial')])
+
+
+@case(('a', '1'))
+def text_with_a_gap_replaces_nothing(m):
+    fd = os.open(control(m, 'records'), os.O_WRONLY | os.O_TRUNC)
+    os.write(fd, b'A=1\nB=2\n')
+    refused(errno.EINVAL, os.pwrite, fd, b'C=3\n', 100)
+    refused(errno.EINVAL, os.close, fd)
+    equal(m.records(), [(b'a', b'1')])
+
+
+@case(('a', '1'))
+def line_that_never_ends_is_refused_early(m):
+    for flag in os.O_TRUNC, os.O_APPEND:
+        fd = os.open(control(m, 'records'), os.O_WRONLY | flag)
+        refused(errno.EINVAL, os.write, fd, b'k=' + b'v' * 10000)
+        with contextlib.suppress(OSError):
+            os.close(fd)
+        equal(m.records(), [(b'a', b'1')])
 
 
 if __name__ == '__main__':
