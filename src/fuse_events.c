@@ -160,7 +160,8 @@ static int run_read(struct kvpfs *fs, struct kvpfs_call *call)
 	(void)fs;
 	if (n == 0 && size > 0 && !handle->end_once)
 		return call->fi.flags & O_NONBLOCK ? -EAGAIN : KVPFS_PARK;
-	handle->end_once = false;
+	if (n == 0) /* that was the end */
+		handle->end_once = false;
 	handle->next = call->offset + (off_t)n;
 	handle->within_line = n > 0 && buf[n - 1] != '\n';
 	fuse_reply_buf(call->req, buf, n);

@@ -273,15 +273,15 @@ it python_appends_and_replaces_records a=1
 many_writers_append_at_once()
 {
 	local n
-	for ((n = 0; n < 8; n++)); do
-		(for ((i = 0; i < 20; i++)); do echo "n$n=$i" >>"$records"; done) &
+	for ((n = 0; n < 5; n++)); do
+		(for ((i = 0; i < 10; i++)); do echo "n$n=$i" >>"$records"; done) &
 		pids[n]=$!
 	done
 	wait "${pids[@]}"
-	equal "$(pool list pool | wc -l)" 160
-	for ((n = 0; n < 8; n++)); do
+	equal "$(pool list pool | wc -l)" 50
+	for ((n = 0; n < 5; n++)); do
 		equal "$(pool list pool | grep "^n$n=" | xargs)" \
-			"$(printf "n$n=%s " {0..19} | xargs)"
+			"$(printf "n$n=%s " {0..9} | xargs)"
 	done
 }
 it many_writers_append_at_once

@@ -100,7 +100,7 @@ start()
 	echo "$program" >>"$scratch/pids"
 	eventually is_mounted_or_ended
 	eventually can_be_told_or_ended
-	is_mounted "$MNT"
+	! has_ended "$program"
 }
 
 # timeout(1), between its fork and the next step, would die of a signal and not
