@@ -10,6 +10,7 @@ is made twice, since differences that are found at once come in the pool's order
 import collections
 import ctypes
 import errno
+import fcntl
 import os
 import select
 import signal
@@ -732,6 +733,28 @@ def changes_under_a_lock_are_told_when_it_is_released(m):
             equal(sorted(reader.lines(2)), [f'set {kind}', f'set {kind}-'])
             reader.tells()
         assert child.result().startswith(f'set {kind}')
+
+
+def unlock(fd, kind):
+    """The descriptor stays open: nothing but the lock is given back."""
+    if kind == 'flock-ex':
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    else:
+        command = fcntl.F_SETLK if kind == 'posix-ex' else pool.F_OFD_SETLK
+        pool.set_posix_style_lock(fd, command, fcntl.F_UNLCK)
+
+
+@case(('a', '1'), options='lock_timeout=0.1')
+def blocked_reader_is_told_when_only_a_lock_is_released(m):
+    for kind in 'flock-ex', 'posix-ex', 'ofd-ex':
+        child = blocked_in_read(m)
+        fd = pool.try_lock(m.pool, kind)
+        os.pwrite(fd, pool.encode('a', kind), 0)
+        refused(errno.EBUSY, os.statvfs, m.dir)
+        equal(child.is_done(), False)
+        unlock(fd, kind)
+        equal(child.result(), 'set a\n')
+        os.close(fd)
 
 
 @case(('a', '1'), options='lock_timeout=40')
