@@ -156,21 +156,18 @@ static int fault(enum kvp_text_error error, const char *reason,
 static int decode(struct kvp_bytes part, const char *set, char **bytes,
 		  struct kvp_bytes *ret_field, struct kvp_text_fault *ret_fault)
 {
-	size_t bad = 0;
 	size_t len = 0;
 
-	switch (kvp_unescape(part, set, *bytes, &len, &bad)) {
+	switch (kvp_unescape(part, set, *bytes, &len, NULL)) {
 	case 0:
 		*ret_field = (struct kvp_bytes){ *bytes, len };
 		*bytes += len;
 		return 0;
 	case KVP_UNESCAPE_NUL:
 		return fault(KVP_TEXT_NUL, "contains NUL", ret_fault);
-	default:
-		/* part of a line: what is of SET cannot be in it */
-		snprintf(ret_fault->reason, sizeof(ret_fault->reason),
-			 "'%.3s' is not an escape", part.data + bad);
-		return KVP_TEXT_NOT_CANONICAL;
+	default: /* without a part of the line: values are secrets */
+		return fault(KVP_TEXT_NOT_CANONICAL, "%XX that is no escape",
+			     ret_fault);
 	}
 }
 

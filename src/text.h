@@ -49,7 +49,7 @@ enum kvp_text_error {
 /* Which line is invalid, and why. */
 struct kvp_text_fault {
 	size_t line;	 /* the first is 1 */
-	char reason[32]; /* for a log, such as "'%41' is not an escape" */
+	char reason[32]; /* for a log, such as "empty key" */
 };
 
 static inline void kvp_text_init(struct kvp_text *text)
