@@ -14,7 +14,7 @@ static int index_item(void *arg, const struct kvp_item *item)
 
 /* What STORE holds, as an index of its own. */
 static int take_reading(struct kvp_store *store, struct kvp_index *ret_index,
-			uint64_t *ret_generation)
+			struct kvp_status *ret_status)
 {
 	struct kvp_status status;
 	struct kvp_index index;
@@ -27,7 +27,7 @@ static int take_reading(struct kvp_store *store, struct kvp_index *ret_index,
 		return r;
 	}
 	kvp_store_status(store, &status);
-	*ret_generation = status.generation;
+	*ret_status = status;
 	*ret_index = index;
 	return 0;
 }
@@ -35,6 +35,7 @@ static int take_reading(struct kvp_store *store, struct kvp_index *ret_index,
 int kvp_events_open(struct kvp_events *events, struct kvp_store *store,
 		    uint64_t *ret_position)
 {
+	struct kvp_status status;
 	char *log = NULL;
 	int r;
 
@@ -42,12 +43,14 @@ int kvp_events_open(struct kvp_events *events, struct kvp_store *store,
 		log = malloc(KVP_EVENTS_SIZE);
 		if (!log)
 			return -ENOMEM;
-		r = take_reading(store, &events->seen, &events->generation);
+		r = take_reading(store, &events->seen, &status);
 		if (r) {
 			free(log);
 			return r;
 		}
 		events->log = log;
+		events->generation = status.generation;
+		events->clears = status.clears;
 	}
 	events->readers++;
 	*ret_position = events->end;
@@ -88,16 +91,19 @@ static void add_line(struct kvp_events *events, const char *what,
 	add_bytes(events, "\n", 1);
 }
 
-/* A line for each difference from events->seen to NOW, in the pool's order. */
+/*
+ * A line for each difference from events->seen to NOW, in the pool's order; one
+ * for all if the store was CLEARED.
+ */
 static void add_differences(struct kvp_events *events,
-			    const struct kvp_index *now)
+			    const struct kvp_index *now, bool cleared)
 {
 	const struct kvp_index *before = &events->seen;
 	const struct kvp_entry *entry;
 	const struct kvp_entry *other;
 	size_t cursor = 0;
 
-	if (now->keys == 0 && before->keys > 0) {
+	if (cleared && now->keys == 0 && before->keys > 0) {
 		add_bytes(events, "clear\n", 6);
 		return;
 	}
@@ -119,7 +125,6 @@ int kvp_events_update(struct kvp_events *events, struct kvp_store *store,
 	uint64_t end = events->end;
 	struct kvp_status status;
 	struct kvp_index now;
-	uint64_t generation;
 	int r = kvp_store_refresh(store);
 
 	if (r)
@@ -129,13 +134,14 @@ int kvp_events_update(struct kvp_events *events, struct kvp_store *store,
 		*ret_more = false;
 		return 0;
 	}
-	r = take_reading(store, &now, &generation);
+	r = take_reading(store, &now, &status);
 	if (r)
 		return r;
-	add_differences(events, &now);
+	add_differences(events, &now, status.clears != events->clears);
 	kvp_index_release(&events->seen);
 	events->seen = now;
-	events->generation = generation;
+	events->generation = status.generation;
+	events->clears = status.clears;
 	*ret_more = events->end != end;
 	return 0;
 }

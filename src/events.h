@@ -5,7 +5,7 @@
  *
  *	set NAME	the key is new or has another value
  *	delete NAME	the key is gone
- *	clear		all keys are gone
+ *	clear		all keys are gone at once, the last one was not deleted
  *
  * NAME is the file's name (name.h), with a newline as %0A. Lines go to a log of
  * limited size, which any number of readers follow, each from the position where
@@ -25,6 +25,7 @@
 struct kvp_events {
 	struct kvp_index seen; /* the reading that was told of last */
 	uint64_t generation;   /* of the store, at that reading */
+	uint64_t clears;       /* likewise */
 	char *log;	       /* a ring; NULL: nobody reads */
 	uint64_t end;	       /* position behind the last byte ever added */
 	unsigned int readers;

@@ -111,6 +111,7 @@ static int scan(struct kvp_records *records)
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
 	records->generation += !same;
+	records->clears += index.keys == 0 && !same;
 	kvp_index_release(&records->index);
 	records->index = index;
 	records->torn_bytes = torn;
@@ -451,5 +452,6 @@ int kvp_records_clear(struct kvp_records *records)
 	kvp_index_release(&records->index);
 	records->index.last_id = last_id;
 	records->torn_bytes = 0;
+	records->clears++;
 	return 0;
 }

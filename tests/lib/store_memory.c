@@ -19,6 +19,7 @@ struct memory {
 	bool exists;
 	bool stale;
 	uint64_t last_id;
+	uint64_t clears;
 	unsigned int calls;
 	unsigned int fail_in; /* calls; 0: none fails */
 	int fail_result;
@@ -289,8 +290,10 @@ static int memory_clear(struct kvp_store *store)
 	struct memory *m = memory(store);
 	int r = begin(m);
 
-	if (r == 0)
+	if (r == 0) {
 		drop_first(m, m->count);
+		m->clears++;
+	}
 	return r;
 }
 
@@ -414,7 +417,8 @@ static void memory_status(struct kvp_store *store,
 	const struct memory *m = memory(store);
 
 	/* it does not know, so there always may be something new */
-	*ret_status = (struct kvp_status){ .generation = ++looks };
+	*ret_status = (struct kvp_status){ .generation = ++looks,
+					   .clears = m->clears };
 	if (!m->exists)
 		return;
 	ret_status->exists = true;

@@ -225,6 +225,16 @@ def records_written_at_once_tell_of_each_key_once(m):
         reader.tells()
 
 
+@case(('k', 'v'), ('l', 'w'))
+def removing_every_key_tells_of_each(m):
+    with Reader(m) as reader:
+        os.unlink(m / 'k')
+        equal(reader.line(), 'delete k')
+        os.unlink(m / 'l')
+        equal(reader.line(), 'delete l')
+        reader.tells()
+
+
 @case(*numbered(4))
 def clearing_is_one_line(m):
     with Reader(m) as reader:

@@ -77,6 +77,14 @@ static void each_kind_of_change_is_a_line(void)
 	end();
 }
 
+static void deleting_the_only_key_is_a_deletion(void)
+{
+	begin();
+	CU_ASSERT_EQUAL(kvp_store_delete(store, check_bytes("old")), 0);
+	check_lines("delete old\n");
+	end();
+}
+
 static void equal_value_is_no_change(void)
 {
 	begin();
@@ -178,6 +186,7 @@ static void reader_that_was_overtaken_goes_on_at_a_whole_line(void)
 static const struct check_case cases[] = {
 	CHECK_CASE(nothing_is_told_of_what_was_there),
 	CHECK_CASE(each_kind_of_change_is_a_line),
+	CHECK_CASE(deleting_the_only_key_is_a_deletion),
 	CHECK_CASE(equal_value_is_no_change),
 	CHECK_CASE(several_changes_come_deletions_first_then_in_pool_order),
 	CHECK_CASE(rename_is_a_deletion_and_a_set),
