@@ -84,7 +84,8 @@ check() {
 	local name=$1
 	echo "== $name"
 	build "$@" || return
-	if ! make -s -C "build/$name" check >"build/$name-check.log" 2>&1; then
+	# many tests wait for something most of the time
+	if ! make -s -j4 -C "build/$name" check >"build/$name-check.log" 2>&1; then
 		cat "build/$name-check.log" "build/$name/test-suite.log"
 		# a failure that no test accounts for
 		grep -q '^# \(FAIL\|ERROR\): *[1-9]' "build/$name-check.log" ||
@@ -107,7 +108,7 @@ run_valgrind() {
 run_distcheck() {
 	echo "== distcheck"
 	build distcheck || return
-	step distcheck make -s -C build/distcheck distcheck \
+	step distcheck make -s -j4 -C build/distcheck distcheck \
 		>build/distcheck-check.log 2>&1
 	tail -n 5 build/distcheck-check.log
 }

@@ -31,6 +31,8 @@ KVPFS = os.path.abspath(os.environ.get('KVPFS', os.path.join(BUILD, 'src', 'kvpf
 # program that hangs is ended, so that its test fails and the others go on.
 RUNNER = os.environ.get('KVPFS_RUNNER', '').split()
 LIMIT = os.environ.get('KVPFS_TEST_LIMIT', '60')
+# How often `make soak` repeats what a test does once.
+SOAK = int(os.environ.get('KVPFS_SOAK', '1'))
 NOBODY = 65534
 CAP_SYS_ADMIN = 21
 CLONE_NEWNS = 0x20000
@@ -50,6 +52,17 @@ def case(*records, options='', root=False):
         cases.append((function, records, options, root))
         return function
     return register
+
+
+def rounds(count):
+    """How often to repeat something that COUNT times would do in a short run."""
+    return count * SOAK
+
+
+def figures(**values):
+    """Shows what a test did, and how it went, on a line of its own."""
+    print('# figures:', ', '.join(f'{name.replace("_", " ")} {value}'
+                                  for name, value in values.items()), flush=True)
 
 
 def numbered(count):
