@@ -139,8 +139,29 @@ static bool directory_is_deleted(struct kvp_pool *pool)
 	return fstat(pool->directory, &st) == 0 && st.st_nlink == 0;
 }
 
+/* Whether only root and whoever runs us can put names into the directory. */
+static bool directory_is_trusted(const struct kvp_pool *pool)
+{
+	struct stat st;
+
+	return fstat(pool->directory, &st) == 0 &&
+	       (st.st_uid == 0 || st.st_uid == geteuid()) &&
+	       !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+/* A link that anybody may have put there could lead to any file of ours. */
 static int stat_name(struct kvp_pool *pool, struct stat *ret)
 {
+	int nofollow = AT_SYMLINK_NOFOLLOW;
+
+	pool->is_link = false;
+	if (fstatat(pool->directory, pool->name, ret, nofollow) != 0)
+		return -errno;
+	if (!S_ISLNK(ret->st_mode))
+		return 0;
+	if (!directory_is_trusted(pool))
+		return KVP_UNTRUSTED_LINK;
+	pool->is_link = true;
 	return fstatat(pool->directory, pool->name, ret, 0) == 0 ? 0 : -errno;
 }
 
@@ -180,7 +201,8 @@ static int check_kind(const struct stat *st)
  */
 static int open_file(struct kvp_pool *pool, bool create)
 {
-	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
+			  (pool->is_link ? 0 : O_NOFOLLOW);
 	bool denied = pool->read_only;
 	struct stat st;
 	int fd = -1;

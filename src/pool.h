@@ -55,14 +55,16 @@ struct kvp_pool {
 	bool watched;	  /* kvp_pool_watch is on */
 	bool pinned;	  /* its path must not be gone again */
 	bool moved;	  /* directory may no longer be what parent names */
+	bool is_link;	  /* path names a symbolic link that may be followed */
 	struct stat st;	  /* of file, if there is one */
 };
 
 /*
  * Finds the pool at PATH; the file need not exist, its directory must. Opens for
  * writing unless READ_ONLY; if that is not permitted, for reading. Returns 0,
- * -EISDIR or -EINVAL (no regular file), -EFBIG (over KVP_POOL_MAX_BYTES), or
- * another -errno. If the directory is moved away or deleted, the one that has its
+ * -EISDIR or -EINVAL (no regular file), -EFBIG (over KVP_POOL_MAX_BYTES),
+ * KVP_UNTRUSTED_LINK (a symbolic link, in a directory where others than root and
+ * the caller may have put it), or another -errno. If the directory is moved away or deleted, the one that has its
  * path then is used; directories above it are not watched.
  */
 int kvp_pool_open(struct kvp_pool *pool, const char *path, bool read_only);
@@ -85,7 +87,7 @@ static inline bool kvp_pool_exists(const struct kvp_pool *pool)
 
 /*
  * Looks, without a lock, whether the file is as it was at the last
- * kvp_pool_settle: 0 yes, 1 no, or -errno.
+ * kvp_pool_settle: 0 yes, 1 no, KVP_UNTRUSTED_LINK, or -errno.
  */
 int kvp_pool_changed(struct kvp_pool *pool);
 

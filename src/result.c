@@ -25,6 +25,9 @@ static const struct {
 				  "number of keys would exceed maximum (%zu)" },
 	[KVP_LOCKED] = { EBUSY, NONE, "pool is locked by another process" },
 	[KVP_READ_ONLY] = { EROFS, NONE, "pool is read-only" },
+	[KVP_UNTRUSTED_LINK] = { ELOOP, NONE,
+				 "pool is a symbolic link in a directory that "
+				 "others may write to" },
 	[KVP_ABSENT] = { ENOENT, NONE, "key does not exist" },
 	[KVP_EXISTS] = { EEXIST, NONE, "key exists" },
 };

@@ -256,6 +256,37 @@ static void symbolic_link_is_followed(void)
 	pool_file_release(&content);
 }
 
+/* Nor is one that appears later. */
+static void symbolic_link_that_others_may_have_made_is_not_followed(void)
+{
+	const char *target = one_record();
+	char *directory = strdup(pool_file_path("shared"));
+	const char *link = pool_file_path("shared/link");
+	bool changed;
+	struct kvp_pool pool;
+
+	CU_ASSERT_EQUAL(mkdir(directory, 0700), 0);
+	CU_ASSERT_EQUAL(chmod(directory, 01777), 0);
+	CU_ASSERT_EQUAL(symlink(target, link), 0);
+	CU_ASSERT_EQUAL(kvp_pool_open(&pool, link, false), KVP_UNTRUSTED_LINK);
+	CU_ASSERT_EQUAL(chmod(directory, 0775), 0);
+	CU_ASSERT_EQUAL(kvp_pool_open(&pool, link, false), KVP_UNTRUSTED_LINK);
+	CU_ASSERT_EQUAL(unlink(link), 0);
+
+	open_pool(&pool, link);
+	CU_ASSERT_EQUAL(symlink(target, link), 0);
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), KVP_UNTRUSTED_LINK);
+	CU_ASSERT_EQUAL(kvp_pool_lock(&pool, KVP_LOCK_CREATE, &changed),
+			KVP_UNTRUSTED_LINK);
+	CU_ASSERT_EQUAL(chmod(directory, 0755), 0);
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 1);
+	CU_ASSERT_EQUAL(lock_pool(&pool, KVP_LOCK_SHARED), 0);
+	CU_ASSERT_TRUE(kvp_pool_exists(&pool));
+	kvp_pool_unlock(&pool);
+	kvp_pool_close(&pool);
+	free(directory);
+}
+
 static void read_only_pool_gives_shared_locks_only(void)
 {
 	struct kvp_pool pool;
@@ -605,6 +636,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(existing_file_keeps_its_mode),
 	CHECK_CASE(relative_path_is_resolved_when_opened),
 	CHECK_CASE(symbolic_link_is_followed),
+	CHECK_CASE(symbolic_link_that_others_may_have_made_is_not_followed),
 	CHECK_CASE(read_only_pool_gives_shared_locks_only),
 	CHECK_CASE(file_that_may_not_be_written_is_opened_for_reading),
 	CHECK_CASE(file_that_may_not_be_read_is_refused),

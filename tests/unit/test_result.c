@@ -26,6 +26,8 @@ static const struct {
 	  "number of keys would exceed maximum (254)" },
 	{ KVP_LOCKED, EBUSY, "pool is locked by another process" },
 	{ KVP_READ_ONLY, EROFS, "pool is read-only" },
+	{ KVP_UNTRUSTED_LINK, ELOOP,
+	  "pool is a symbolic link in a directory that others may write to" },
 	{ KVP_ABSENT, ENOENT, "key does not exist" },
 	{ KVP_EXISTS, EEXIST, "key exists" },
 };
