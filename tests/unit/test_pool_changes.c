@@ -521,6 +521,33 @@ static void directory_moved_away_is_not_followed(void)
 	rmdir(directory);
 }
 
+/* The kernel keeps 16384 events, and for the others one that says so. */
+static void directory_moved_away_unheard_is_not_followed(void)
+{
+	const char *directory = pool_file_path("directory");
+	const char *away = pool_file_path("away");
+
+	CU_ASSERT_EQUAL_FATAL(mkdir(directory, 0700), 0);
+	path = pool_file_path("directory/pool");
+	store_three_records();
+	CU_ASSERT_EQUAL_FATAL(kvp_pool_open(&pool, path, false), 0);
+	settle();
+
+	for (int i = 0; i < 10000; i++) {
+		int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+		CU_ASSERT_EQUAL(pwrite(fd, "X", 1, 0), 1);
+		close(fd);
+	}
+	CU_ASSERT_EQUAL(rename(directory, away), 0);
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 1);
+	settle();
+	CU_ASSERT_FALSE(kvp_pool_exists(&pool));
+	kvp_pool_close(&pool);
+	unlink(pool_file_path("away/pool"));
+	rmdir(away);
+}
+
 static int make_fifo(void)
 {
 	return mkfifo(path, 0600);
@@ -653,6 +680,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(change_of_a_replaced_file_is_none_of_ours),
 	CHECK_CASE(directory_deleted_and_made_again_is_found),
 	CHECK_CASE(directory_moved_away_is_not_followed),
+	CHECK_CASE(directory_moved_away_unheard_is_not_followed),
 	CHECK_CASE(file_that_becomes_something_else_is_refused),
 	CHECK_CASE(looking_changes_no_times),
 	CHECK_CASE(without_inotify_an_existing_file_is_always_changed),
