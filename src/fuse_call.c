@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "holders.h"
 #include "kvpfs.h"
 #include "log.h"
 #include "name.h"
@@ -48,6 +49,7 @@ void kvpfs_log_failure(const struct kvpfs_call *call, int result)
 	char key[KVP_NAME_MAX];
 	char quoted[KVPFS_QUOTED_MAX];
 	char message[128];
+	char holders[KVPFS_HOLDERS_MAX] = "";
 	const struct kvpfs_dir *dir = call->inode->dir;
 	/* a rename is refused for what the key is to become */
 	const char *name = call->new_name ? call->new_name : call->name;
@@ -67,10 +69,12 @@ void kvpfs_log_failure(const struct kvpfs_call *call, int result)
 	if (dir)
 		numbers = kvp_store_numbers(dir->store, result, object.len,
 					    call->value_len);
-	kvpfs_log(LOG_WARNING, "%s: %s %s: %s", dir ? dir->name : "kvpfs",
+	if (dir && result == KVP_LOCKED)
+		kvpfs_holders(dir->store, holders);
+	kvpfs_log(LOG_WARNING, "%s: %s %s: %s%s", dir ? dir->name : "kvpfs",
 		  call->what, kvpfs_quote(object, quoted),
-		  kvp_result_message(result, numbers, message,
-				     sizeof(message)));
+		  kvp_result_message(result, numbers, message, sizeof(message)),
+		  holders);
 }
 
 static void fail(struct kvpfs *fs, struct kvpfs_call *call, int result)

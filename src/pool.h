@@ -127,6 +127,13 @@ void kvp_pool_settle(struct kvp_pool *pool, bool wrote, off_t size);
  */
 int kvp_pool_watch(struct kvp_pool *pool, bool on);
 
+/*
+ * The processes that hold locks on the file, up to MAX, into PIDS, as far as the
+ * kernel names them: those of open-file-description locks it does not. Returns how
+ * many.
+ */
+size_t kvp_pool_holders(const struct kvp_pool *pool, pid_t pids[], size_t max);
+
 /* The caller does not know what is in the file: the next look says "changed". */
 void kvp_pool_unsettle(struct kvp_pool *pool);
 

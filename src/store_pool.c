@@ -484,6 +484,13 @@ void kvp_store_pool_pin_directory(struct kvp_store *store)
 	kvp_pool_pin_directory(&records_of(store)->pool);
 }
 
+size_t kvp_store_pool_holders(const struct kvp_store *store, pid_t pids[],
+			      size_t max)
+{
+	return kvp_pool_holders(
+		&((const struct pool_store *)store)->records.pool, pids, max);
+}
+
 void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms)
 {
 	records_of(store)->lock_timeout_ms = ms;

@@ -38,6 +38,10 @@ bool kvp_store_pool_is_writable(const struct kvp_store *store);
 /* See kvp_pool_pin_directory. */
 void kvp_store_pool_pin_directory(struct kvp_store *store);
 
+/* See kvp_pool_holders. */
+size_t kvp_store_pool_holders(const struct kvp_store *store, pid_t pids[],
+			      size_t max);
+
 /* How long each operation waits for a lock; 0: not at all. */
 void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms);
 

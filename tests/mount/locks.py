@@ -75,6 +75,19 @@ def any_lock_of_another_refuses_a_change_with_ebusy(m):
     equal(m.records(), [(b'k', b'w')])
 
 
+@case(('k', 'v'), options=BRIEF)
+def log_names_who_holds_the_lock(m):
+    for kind in 'flock-ex', 'flock-sh', 'posix-ex', 'posix-sh':
+        with held(m, kind) as holder:
+            refused(errno.EBUSY, write_once, m / 'k', b'w')
+            with open(m.log) as log:
+                line = log.read().splitlines()[-1]
+            with open(f'/proc/{holder.process.pid}/comm') as comm:
+                name = comm.read().rstrip('\n')
+            equal(line.endswith('another process '
+                                f'(pid {holder.process.pid} "{name}")'), True)
+
+
 @case(('k', 'value'), ('l', 'v'), options=BRIEF)
 def every_change_waits_for_the_lock(m):
     with opened(m / 'k', O_WRONLY | O_TRUNC) as pending, \
