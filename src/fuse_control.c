@@ -121,6 +121,7 @@ static int show_status(struct kvpfs_dir *dir, struct kvp_text *text)
 		{ "hidden_from_host", report.hidden_from_host },
 		{ "lock_waits", dir->lock_waits },
 		{ "lock_timeouts", dir->lock_timeouts },
+		{ "lost_updates", status.lost_updates },
 	};
 
 	r = add_field(text, "pool", dir->name);

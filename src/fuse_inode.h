@@ -73,6 +73,7 @@ struct kvpfs_dir {
 	const char *name;     /* of the pool, such as "guest", or of its file */
 	uint64_t number;      /* among the mounted ones: part of each st_ino */
 	bool torn_logged;
+	size_t lost_logged;
 	bool other_ids; /* some files have other numbers than in the store */
 	struct kvp_store *store;
 	void *files; /* tsearch(3) tree by key: the files that have a name */

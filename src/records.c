@@ -14,6 +14,9 @@
 /* Between two tries to get a lock. */
 #define LOCK_POLL_MS 1
 
+/* How soon a rewrite follows upon our change if it is to have undone it. */
+#define LOST_SECONDS 5
+
 static off_t offset_of(size_t slot)
 {
 	return (off_t)slot * KVP_RECORD_SIZE;
@@ -79,8 +82,19 @@ int kvp_records_open(struct kvp_records *records, const char *path,
 
 void kvp_records_close(struct kvp_records *records)
 {
+	kvp_lost_forget(&records->lost);
 	kvp_index_release(&records->index);
 	kvp_pool_close(&records->pool);
+}
+
+/* Looks whether what INDEX says now has cost us changes. */
+static void check_lost(struct kvp_records *records,
+		       const struct kvp_index *index,
+		       const struct timespec *mtime)
+{
+	if (mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS)
+		kvp_lost_forget(&records->lost);
+	kvp_lost_check(&records->lost, &records->index, index);
 }
 
 /* Makes the index say what the file says; under any lock. */
@@ -107,6 +121,8 @@ static int scan(struct kvp_records *records)
 	}
 	/* what changes no value, such as touch(1), concerns all of them */
 	same = kvp_index_inherit(&index, &records->index);
+	if (!same)
+		check_lost(records, &index, mtime);
 	touched = !kvp_same_time(mtime, &records->mtime);
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
@@ -169,6 +185,8 @@ int kvp_records_finish(struct kvp_records *records, int result)
 				size + (off_t)records->torn_bytes);
 	else
 		kvp_pool_unsettle(&records->pool);
+	if (result)
+		kvp_lost_forget(&records->lost);
 	records->mtime = records->pool.st.st_mtim;
 	records->generation++;
 	kvp_pool_unlock(&records->pool);
@@ -270,6 +288,8 @@ int kvp_records_add(struct kvp_records *records, struct kvp_bytes key,
 
 	if (r)
 		return r;
+	kvp_lost_note(&records->lost, &records->index, key,
+		      kvp_index_find(&records->index, key));
 	r = kvp_index_append(&records->index, key, value, id);
 	if (r)
 		kvp_records_cut_back(records, records->index.records);
@@ -284,6 +304,7 @@ int kvp_records_append(struct kvp_records *records,
 
 	if (r)
 		return r;
+	kvp_lost_forget(&records->lost);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		struct kvp_value *value = kvp_value_new(pairs[i].value);
 
@@ -318,11 +339,13 @@ int kvp_records_put(struct kvp_records *records, struct kvp_entry *entry,
 	struct kvp_pair pair = { entry->key, kvp_value_bytes(value) };
 	int r = write_record(records, entry->last, pair);
 
-	if (r)
+	if (r) {
 		write_record(records, entry->last, pair_of(entry));
-	else
-		kvp_value_set(&entry->value, value);
-	return r;
+		return r;
+	}
+	kvp_lost_note(&records->lost, &records->index, entry->key, entry);
+	kvp_value_set(&entry->value, value);
+	return 0;
 }
 
 int kvp_records_rekey(struct kvp_records *records, struct kvp_entry *entry,
@@ -331,6 +354,8 @@ int kvp_records_rekey(struct kvp_records *records, struct kvp_entry *entry,
 	struct kvp_pair pair = { key, kvp_value_bytes(entry->value) };
 	int r = write_record(records, entry->last, pair);
 
+	kvp_lost_note(&records->lost, &records->index, entry->key, entry);
+	kvp_lost_note(&records->lost, &records->index, key, NULL);
 	if (r == 0)
 		r = kvp_index_rekey(&records->index, entry, key);
 	if (r)
@@ -420,6 +445,8 @@ int kvp_records_drop(struct kvp_records *records, struct kvp_entry *all,
 
 	if (!all && repeated->records == 1)
 		return 0;
+	if (all)
+		kvp_lost_note(&records->lost, &records->index, all->key, all);
 	if (all && all->records == 1 && (!repeated || repeated->records == 1)) {
 		size_t only = all->last; /* the entry will be gone */
 
@@ -449,6 +476,7 @@ int kvp_records_clear(struct kvp_records *records)
 		r = kvp_pool_truncate(&records->pool, 0);
 	if (r)
 		return r;
+	kvp_lost_forget(&records->lost);
 	kvp_index_release(&records->index);
 	records->index.last_id = last_id;
 	records->torn_bytes = 0;

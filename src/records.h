@@ -23,6 +23,7 @@
 #define KVP_RECORDS_H
 
 #include "index.h"
+#include "lost.h"
 #include "pool.h"
 #include "record.h"
 
@@ -32,8 +33,9 @@ struct kvp_records {
 	size_t torn_bytes;     /* behind the last whole record */
 	struct timespec mtime; /* of the file, when the index was right */
 	uint64_t generation;   /* counts readings and changes */
-	uint64_t clears;     /* of them, those that emptied the file at once */
-	int lock_timeout_ms; /* how long kvp_records_lock waits */
+	uint64_t clears;      /* of them, those that emptied the file at once */
+	struct kvp_lost lost; /* what others have undone */
+	int lock_timeout_ms;  /* how long kvp_records_lock waits */
 };
 
 /* As kvp_pool_open; reads nothing yet. */

@@ -368,8 +368,12 @@ static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
 {
 	const struct kvp_records *records = records_of(store);
 
-	*ret_status = (struct kvp_status){ .generation = records->generation,
-					   .clears = records->clears };
+	*ret_status = (struct kvp_status){
+		.generation = records->generation,
+		.clears = records->clears,
+		.lost_updates = records->lost.updates,
+		.lost_key = records->lost.key
+	};
 	if (!kvp_pool_exists(&records->pool))
 		return;
 	ret_status->exists = true;

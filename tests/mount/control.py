@@ -909,11 +909,11 @@ def reading_and_writing_wait_for_the_lock(m):
 def status_names_the_pool_its_path_and_the_limits(m):
     status_is(m, pool='pool', path=m.pool, mode='restricted', max_key_size=254,
               max_value_size=1022, max_keys=CAP, lock_waits=0, lock_timeouts=0,
-              **as_many(records=3, keys=3))
+              lost_updates=0, **as_many(records=3, keys=3))
     equal(sorted(status(m)), sorted([
         'pool', 'path', 'mode', 'records', 'keys', 'repeated', 'empty_keys', 'not_utf8',
         'unlisted', 'torn_bytes', 'stale', 'max_key_size', 'max_value_size', 'max_keys',
-        'hidden_from_host', 'lock_waits', 'lock_timeouts']))
+        'hidden_from_host', 'lock_waits', 'lock_timeouts', 'lost_updates']))
     m.unmount()
     os.rename(m.pool, os.path.join(m.top, '.kvp_pool_3'))
     m.pool = os.path.join(m.top, '.kvp_pool_3')
