@@ -140,15 +140,9 @@ int kvp_store_edit(struct kvp_store *store, struct kvp_bytes key,
 int kvp_store_check_new(struct kvp_store *store, struct kvp_bytes key)
 {
 	struct kvp_status status;
-	struct kvp_item item;
 	int r = kvp_store_check_key(store, key);
 
 	if (r)
-		return r;
-	r = kvp_store_read(store, key, &item);
-	if (r == 0)
-		kvp_value_unref(item.value);
-	if (r != KVP_ABSENT)
 		return r;
 	kvp_store_status(store, &status);
 	return status.keys >= KVP_MAX_KEYS ? KVP_MAX_UNIQUE_KEYS : 0;

@@ -141,7 +141,7 @@ int kvp_store_check_key(const struct kvp_store *store, struct kvp_bytes key);
 int kvp_store_check_value(const struct kvp_store *store,
 			  struct kvp_bytes value);
 
-/* The same, and whether there is room for it if it is new. */
+/* The same for a key that was just found to be absent, and whether there is room. */
 int kvp_store_check_new(struct kvp_store *store, struct kvp_bytes key);
 
 /* The entry of KEY; the caller owns the reference in ret_item->value; or KVP_ABSENT. */
