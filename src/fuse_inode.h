@@ -76,6 +76,9 @@ struct kvpfs_dir {
 	size_t lost_logged;
 	bool other_ids; /* some files have other numbers than in the store */
 	struct kvp_store *store;
+	struct kvpfs_listing
+		*listing; /* the latest, of this generation; or NULL */
+	uint64_t listed_generation;
 	void *files; /* tsearch(3) tree by key: the files that have a name */
 	TAILQ_HEAD(, kvpfs_file) created; /* of which nothing is stored yet */
 	TAILQ_HEAD(, kvpfs_node) nodes;	  /* all of them */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Listing the directory. A listing is made at once when the directory is opened,
- * so that it shows one state of the pool and removing while listing is safe. Its
- * offsets are numbers of entries.
+ * so that it shows one state of the pool and removing while listing is safe; the
+ * latest of a pool is kept for whoever opens it next. Its offsets are numbers of
+ * entries.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "name.h"
 
 struct kvpfs_listing {
+	unsigned int refs;
 	fuse_req_t req; /* while it is made */
 	char *data;	/* entries as the kernel takes them */
 	size_t len;
@@ -23,15 +25,18 @@ struct kvpfs_listing {
 
 /* An open directory. */
 struct kvpfs_open_dir {
-	struct kvpfs_listing listing;
-	bool started; /* somebody has read from it */
+	struct kvpfs_listing *listing; /* a reference */
+	bool started;		       /* somebody has read from it */
 	TAILQ_ENTRY(kvpfs_open_dir) link;
 };
 
-static void listing_release(struct kvpfs_listing *listing)
+void kvpfs_listing_unref(struct kvpfs_listing *listing)
 {
+	if (!listing || --listing->refs > 0)
+		return;
 	free(listing->data);
 	free(listing->ends);
+	free(listing);
 }
 
 /* Makes *ARRAY hold at least WANTED elements of SIZE bytes. */
@@ -131,28 +136,65 @@ int kvpfs_list_pool(struct kvpfs *fs, const struct kvpfs_inode *inode,
 	return r ? r : list_created(&visitor);
 }
 
-/* Replaces LISTING by what is there now; a failure leaves it. */
+/* What is there now; the caller's reference. */
 static int make_listing(struct kvpfs *fs, const struct kvpfs_call *call,
-			struct kvpfs_listing *listing)
+			struct kvpfs_listing **ret_listing)
 {
 	const struct kvpfs_inode *inode = call->inode;
-	struct kvpfs_listing new = { .req = call->req };
+	struct kvpfs_listing *new = calloc(1, sizeof(*new));
 	struct stat st;
 	int r;
 
+	if (!new)
+		return -ENOMEM;
+	new->refs = 1;
+	new->req = call->req;
 	inode->ops->fill(fs, inode, &st);
-	r = kvpfs_list_name(&new, ".", st.st_ino, S_IFDIR);
+	r = kvpfs_list_name(new, ".", st.st_ino, S_IFDIR);
 	if (r == 0)
-		r = kvpfs_list_name(&new, "..", KVPFS_INO_ROOT, S_IFDIR);
+		r = kvpfs_list_name(new, "..", KVPFS_INO_ROOT, S_IFDIR);
 	if (r == 0)
-		r = inode->ops->list(fs, inode, &new);
-	if (r) {
-		listing_release(&new);
+		r = inode->ops->list(fs, inode, new);
+	if (r)
+		kvpfs_listing_unref(new);
+	else
+		*ret_listing = new;
+	return r;
+}
+
+/* The same, of a pool: made anew only if it has changed. */
+static int get_pool_listing(struct kvpfs *fs, const struct kvpfs_call *call,
+			    struct kvpfs_listing **ret_listing)
+{
+	struct kvpfs_dir *dir = call->inode->dir;
+	struct kvp_status status;
+	int r = kvp_store_refresh(dir->store);
+
+	if (r)
 		return r;
+	/* files that the store knows nothing of come and go */
+	if (!TAILQ_EMPTY(&dir->created) || dir->other_ids)
+		return make_listing(fs, call, ret_listing);
+	kvp_store_status(dir->store, &status);
+	if (!dir->listing || dir->listed_generation != status.generation) {
+		kvpfs_listing_unref(dir->listing);
+		dir->listing = NULL;
+		r = make_listing(fs, call, &dir->listing);
+		if (r)
+			return r;
+		dir->listed_generation = status.generation;
 	}
-	listing_release(listing);
-	*listing = new;
+	dir->listing->refs++;
+	*ret_listing = dir->listing;
 	return 0;
+}
+
+static int get_listing(struct kvpfs *fs, const struct kvpfs_call *call,
+		       struct kvpfs_listing **ret_listing)
+{
+	if (call->inode->ops == &kvpfs_pool_ops)
+		return get_pool_listing(fs, call, ret_listing);
+	return make_listing(fs, call, ret_listing);
 }
 
 static struct kvpfs_open_dir *open_dir_of(const struct fuse_file_info *fi)
@@ -163,7 +205,7 @@ static struct kvpfs_open_dir *open_dir_of(const struct fuse_file_info *fi)
 void kvpfs_open_dir_close(struct kvpfs *fs, struct kvpfs_open_dir *dir)
 {
 	TAILQ_REMOVE(&fs->open_dirs, dir, link);
-	listing_release(&dir->listing);
+	kvpfs_listing_unref(dir->listing);
 	free(dir);
 }
 
@@ -174,7 +216,7 @@ int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 
 	if (!dir)
 		return -ENOMEM;
-	r = make_listing(fs, call, &dir->listing);
+	r = get_listing(fs, call, &dir->listing);
 	if (r) {
 		free(dir);
 		return r;
@@ -189,7 +231,7 @@ int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_open_dir *dir = open_dir_of(&call->fi);
-	struct kvpfs_listing *listing = &dir->listing;
+	struct kvpfs_listing *listing = dir->listing;
 	size_t entry = (size_t)call->offset;
 	size_t start;
 	size_t end;
@@ -197,9 +239,11 @@ int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 
 	/* rewinddir(3) wants to see what is there now */
 	if (entry == 0 && dir->started) {
-		r = make_listing(fs, call, listing);
+		r = get_listing(fs, call, &listing);
 		if (r)
 			return r;
+		kvpfs_listing_unref(dir->listing);
+		dir->listing = listing;
 	}
 	dir->started = true;
 	if (call->offset < 0 || entry >= listing->count) {

@@ -221,6 +221,8 @@ void kvpfs_fill_entry(struct kvpfs *fs, struct kvpfs_inode *inode,
 
 /* fuse_list.c */
 
+void kvpfs_listing_unref(struct kvpfs_listing *listing);
+
 /* Adds an entry; -ENOMEM. */
 int kvpfs_list_name(struct kvpfs_listing *listing, const char *name, ino_t ino,
 		    mode_t type);

@@ -183,8 +183,10 @@ static void end_calls_and_handles(struct kvpfs *fs)
 	while (!TAILQ_EMPTY(&fs->open_dirs))
 		kvpfs_open_dir_close(fs, TAILQ_FIRST(&fs->open_dirs));
 	kvpfs_event_nodes_release(fs);
-	for (size_t i = 0; i < fs->dir_count; i++)
+	for (size_t i = 0; i < fs->dir_count; i++) {
+		kvpfs_listing_unref(fs->dirs[i].listing);
 		kvpfs_dir_release(&fs->dirs[i]);
+	}
 }
 
 static int add_option(struct fuse_args *args, const char *name,
