@@ -118,7 +118,8 @@ run_analysers() {
 	build analysers CC=clang || return
 	step "clang-tidy, cppcheck" make -s -C build/analysers analyse
 	step shellcheck bash -c \
-		"git ls-files '*.sh' .ci/run contrib/kvp-wait contrib/kvp-report | xargs shellcheck"
+		"git ls-files '*.sh' .ci/run contrib/kvp-wait contrib/kvp-report \
+			contrib/completion | xargs shellcheck"
 	step codespell bash -c "git ls-files | xargs codespell -L crate,nd,nown,savable"
 	step clang-format bash -c "git ls-files '*.[ch]' |
 		xargs clang-format --dry-run --Werror"
