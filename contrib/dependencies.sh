@@ -16,14 +16,15 @@ test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 	util-linux mount ed vim rsync diffutils findutils apt dpkg perl-base
 	busybox strace
 	clang clang-tidy cppcheck shellcheck valgrind codespell
-	libclang-rt-14-dev|libclang-rt-dev gdb xz-utils procps sed tar'
+	libclang-rt-14-dev|libclang-rt-dev gdb xz-utils procps sed tar
+	mandoc groff-base'
 build_dnf='gcc make autoconf automake pkgconf-pkg-config fuse3-devel fuse3
 	libunistring-devel'
 test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	util-linux ed vim-enhanced rsync diffutils findutils perl-base busybox
 	strace
 	clang clang-tools-extra cppcheck ShellCheck valgrind codespell
-	compiler-rt xz procps-ng sed tar libasan libubsan'
+	compiler-rt xz procps-ng sed tar libasan libubsan mandoc groff-base'
 
 case ${1-} in
 build | test) ;;

@@ -61,7 +61,7 @@ count_logs() {
 	for trs in "$1"/tests/unit/*.trs; do
 		[ -e "$trs" ] && count_cunit "${trs%.trs}.log"
 	done
-	for trs in "$1"/tests/mount/*.trs; do
+	for trs in "$1"/tests/*.trs "$1"/tests/mount/*.trs; do
 		[ -e "$trs" ] && count_tap "$trs"
 	done
 }
