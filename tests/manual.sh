@@ -144,6 +144,29 @@ options_of_the_script_are_the_same_everywhere()
 it options_of_the_script_are_the_same_everywhere kvp-wait
 it options_of_the_script_are_the_same_everywhere kvp-report
 
+control_files_and_status_lines_are_all_described()
+{
+	local source=$top/src/fuse_control.c page=$top/src/kvpfs.8
+	same "$(sed -n 's/^\t\[KVPFS_[A-Z]*\] = { "\([a-z]*\)".*/\1/p' "$source")" \
+		"$(sed -n 's|^\.It Pa \.kvpfs/||p' "$page")"
+	same "$(sed -n '/^static int show_status/,/^}/p' "$source" |
+		sed -n 's/.*[{,] "\([a-z0-9_]*\)",.*/\1/p; s/.*{ "\([a-z]*\)",$/\1/p')" \
+		"$(sed -n '/^\.It Pa .kvpfs\/status/,/^\.It Pa .kvpfs\/ev/s/^\.It Cm //p' \
+			"$page" | names)"
+}
+it control_files_and_status_lines_are_all_described
+
+error_numbers_of_refusals_are_all_described()
+{
+	local number
+	grep -o '{ E[A-Z]*' "$top/src/result.c" | sort -u >numbers
+	[[ -s numbers ]]
+	while read -r _ number; do
+		grep -qx "\.It Bq Er $number" "$top/src/kvpfs.8"
+	done <numbers
+}
+it error_numbers_of_refusals_are_all_described
+
 completes_mount_options_behind_commas_and_equal_signs()
 {
 	offers 'kvpfs -o new' newline=keep newline=strip
