@@ -29,7 +29,7 @@ static void log_lost(struct kvpfs_dir *dir, const struct kvp_status *status)
 		return;
 	kvpfs_log(LOG_WARNING,
 		  "%s: lost update of %s: another program has written an older "
-		  "reading of the pool back (%zu lost so far)",
+		  "reading back (%zu lost so far)",
 		  dir->name, kvpfs_quote(status->lost_key, quoted),
 		  status->lost_updates);
 	dir->lost_logged = status->lost_updates;
