@@ -101,6 +101,62 @@ def delete(path, key):
         os.ftruncate(fd, len(kept))
 
 
+def c_copy(field, text):
+    """What a copy of a C string makes of a field: old bytes stay behind its NUL."""
+    text += b'\0'
+    return text[:len(field)] + field[len(text):]
+
+
+def daemon_change(path, change, between, emptied):
+    """Changes a pool as hv_kvp_daemon does for the host: it reads under one lock and
+    rewrites under another, and so undoes what others write in between."""
+    with open(path, 'rb+', 0) as file:
+        set_posix_style_lock(file, fcntl.F_SETLKW, fcntl.F_WRLCK)
+        data = file.read()
+        kept = [data[at:at + RECORD_SIZE]
+                for at in range(0, len(data) - RECORD_SIZE + 1, RECORD_SIZE)]
+        set_posix_style_lock(file, fcntl.F_SETLK, fcntl.F_UNLCK)
+        if not change(kept, [decode(record)[0] for record in kept]):
+            return False
+        between()
+        set_posix_style_lock(file, fcntl.F_SETLKW, fcntl.F_WRLCK)
+        file.truncate(0)
+        emptied()
+        data = b''.join(kept)
+        for at in range(0, len(data), 4096):
+            os.pwrite(file.fileno(), data[at:at + 4096], at)
+    return True
+
+
+def daemon_set(path, key, value, between=lambda: None, emptied=lambda: None):
+    """The host's SET: the first record of the key, or a new one at the end."""
+    key, value = as_bytes(key), as_bytes(value)
+
+    def change(kept, keys):
+        if key in keys:
+            slot = keys.index(key)
+            kept[slot] = kept[slot][:KEY_SIZE] + c_copy(kept[slot][KEY_SIZE:], value)
+        else:
+            kept.append(encode(key, value))
+        return True
+    return daemon_change(path, change, between, emptied)
+
+
+def daemon_delete(path, key, between=lambda: None, emptied=lambda: None):
+    """The host's DELETE: the first record of the key, those behind it move up as
+    strings. Says whether there was one."""
+    def change(kept, keys):
+        if as_bytes(key) not in keys:
+            return False
+        for slot in range(keys.index(as_bytes(key)), len(kept) - 1):
+            fields = decode(kept[slot + 1])
+            kept[slot] = (c_copy(kept[slot][:KEY_SIZE], fields[0]) +
+                          c_copy(kept[slot][KEY_SIZE:], fields[1]))
+        kept.pop()
+        return True
+    return daemon_change(path, change, between, emptied)
+
+
 def flaws(path):
     """What a pool that kvpfs alone has written must not contain."""
     if os.path.getsize(path) % RECORD_SIZE:
