@@ -18,6 +18,9 @@ test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 	clang clang-tidy cppcheck shellcheck valgrind codespell
 	libclang-rt-14-dev|libclang-rt-dev gdb xz-utils procps sed tar
 	mandoc groff-base'
+# Not for every distribution and machine; what it is for is skipped without it.
+extra_apt=hyperv-daemons
+extra_dnf=hypervkvpd
 build_dnf='gcc make autoconf automake pkgconf-pkg-config fuse3-devel fuse3
 	libunistring-devel'
 test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
@@ -78,32 +81,38 @@ choose_apt() {
 	done
 }
 
-# Package names hold no white space: the word splitting below is wanted.
-# shellcheck disable=SC2086
+# Package names hold no white space: the word splitting below is wanted. $2 are
+# installed where apt knows them.
+# shellcheck disable=SC2046,SC2086
 install_apt() {
-	lacking=$(missing have_apt $1)
+	lacking=$(missing have_apt $1 $(choose_apt $2))
 	[ -n "$lacking" ] || return 0
 	echo "installing:" $lacking
 	as_root apt-get -q update
-	# shellcheck disable=SC2046
 	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q install -y \
-		--no-install-recommends $(choose_apt $lacking)
+		--no-install-recommends $(choose_apt $lacking $2)
 }
 
 # shellcheck disable=SC2086
 install_dnf() {
 	lacking=$(missing have_dnf $1)
-	[ -n "$lacking" ] || return 0
-	echo "installing:" $lacking
-	as_root dnf -q -y install $lacking
+	if [ -n "$lacking" ]; then
+		echo "installing:" $lacking
+		as_root dnf -q -y install $lacking
+	fi
+	for package in $2; do
+		have_dnf "$package" || as_root dnf -q -y install "$package" ||
+			echo "without $package some tests are skipped"
+	done
 }
 
+[ "$1" = test ] || extra_apt='' extra_dnf=''
 if command -v apt-get >/dev/null; then
 	[ "$1" = build ] || build_apt="$build_apt $test_apt"
-	install_apt "$build_apt"
+	install_apt "$build_apt" "$extra_apt"
 elif command -v dnf >/dev/null; then
 	[ "$1" = build ] || build_dnf="$build_dnf $test_dnf"
-	install_dnf "$build_dnf"
+	install_dnf "$build_dnf" "$extra_dnf"
 else
 	echo "neither apt-get nor dnf is here: please install by hand:" >&2
 	echo "a C compiler, make, autoconf, automake, pkg-config, libfuse3," \
