@@ -21,20 +21,6 @@ static void log_torn_once(struct kvpfs_dir *dir, size_t bytes)
 	dir->torn_logged = true;
 }
 
-static void log_lost(struct kvpfs_dir *dir, const struct kvp_status *status)
-{
-	char quoted[KVPFS_QUOTED_MAX];
-
-	if (status->lost_updates == dir->lost_logged)
-		return;
-	kvpfs_log(LOG_WARNING,
-		  "%s: lost update of %s: another program has written an older "
-		  "reading back (%zu lost so far)",
-		  dir->name, kvpfs_quote(status->lost_key, quoted),
-		  status->lost_updates);
-	dir->lost_logged = status->lost_updates;
-}
-
 /* What all take from the pool file, or from the options; *RET_MODE: rw bits. */
 static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
 			struct stat *st, mode_t *ret_mode)
@@ -44,7 +30,6 @@ static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
 
 	kvp_store_status(dir->store, &status);
 	log_torn_once(dir, status.torn_bytes);
-	log_lost(dir, &status);
 	*st = (struct stat){ 0 };
 	if (status.exists) {
 		st->st_uid = status.st.st_uid;

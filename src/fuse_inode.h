@@ -73,7 +73,6 @@ struct kvpfs_dir {
 	const char *name;     /* of the pool, such as "guest", or of its file */
 	uint64_t number;      /* among the mounted ones: part of each st_ino */
 	bool torn_logged;
-	size_t lost_logged;
 	bool other_ids; /* some files have other numbers than in the store */
 	struct kvp_store *store;
 	struct kvpfs_listing

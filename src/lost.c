@@ -85,33 +85,48 @@ static bool changed_before(const struct kvp_lost *lost, size_t first,
 	return false;
 }
 
+enum fate {
+	KEPT,	/* the key is as we left it, not as it was before */
+	UNDONE, /* as it was before, not as we left it */
+	OTHER,	/* neither, or both */
+};
+
+static enum fate fate_of(const struct kvp_change *change,
+			 const struct kvp_index *known,
+			 const struct kvp_index *found)
+{
+	const struct kvp_entry *now = kvp_index_find(found, change->key);
+	const struct kvp_entry *ours = kvp_index_find(known, change->key);
+	bool as_ours = same_value(value_of(now), value_of(ours));
+	bool as_before = same_value(value_of(now), change->before);
+
+	if (as_ours)
+		return as_before ? OTHER : KEPT;
+	if (now && !change->at_end && now->last + 1 == found->records)
+		return OTHER; /* set anew */
+	return as_before ? UNDONE : OTHER;
+}
+
 /*
- * Whether FOUND can have come of a reading before our changes from FIRST on; in
- * how many of our keys the effect is gone then, and the newest of them.
+ * Whether FOUND can have come of a reading before our changes from FIRST on. Adds
+ * the keys of those that are undone then to *RET_UNDONE, and tells REPORT, if any.
  */
 static bool undoes(const struct kvp_lost *lost, size_t first,
 		   const struct kvp_index *known, const struct kvp_index *found,
-		   size_t *ret_undone, const struct kvp_change **ret_newest)
+		   kvp_lost_report *report, size_t *ret_undone)
 {
 	*ret_undone = 0;
 	for (size_t i = first; i < lost->count; i++) {
 		const struct kvp_change *change = &lost->changes[i];
-		const struct kvp_entry *now;
-		bool kept;
+		enum fate fate = fate_of(change, known, found);
 
 		if (changed_before(lost, first, i, change->key))
 			continue;
-		now = kvp_index_find(found, change->key);
-		kept = same_value(value_of(now),
-				  value_of(kvp_index_find(known, change->key)));
-		if (kept && !same_value(value_of(now), change->before))
+		if (fate == KEPT)
 			return false;
-		if (kept || !same_value(value_of(now), change->before))
-			continue;
-		if (now && !change->at_end && now->last + 1 == found->records)
-			continue; /* set anew */
-		++*ret_undone;
-		*ret_newest = change;
+		if (fate == UNDONE && report)
+			report(lost->arg, change->key);
+		*ret_undone += fate == UNDONE;
 	}
 	return true;
 }
@@ -120,25 +135,20 @@ void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
 		    const struct kvp_index *found)
 {
 	size_t differences = lost->count ? count_differences(known, found) : 0;
-	const struct kvp_change *newest = NULL;
+	size_t most_from = 0;
 	size_t most = 0;
+	size_t undone;
 
 	/* what leaves nothing is no rewrite */
 	for (size_t first = 0; first < lost->count && found->records; first++) {
-		const struct kvp_change *change = NULL;
-		size_t undone;
-
-		if (!undoes(lost, first, known, found, &undone, &change) ||
+		if (!undoes(lost, first, known, found, NULL, &undone) ||
 		    differences - undone > 1 || undone <= most)
 			continue;
 		most = undone;
-		newest = change;
+		most_from = first;
 	}
-	if (newest) {
-		memcpy(lost->key_data, newest->key.data, newest->key.len);
-		lost->key = (struct kvp_bytes){ lost->key_data,
-						newest->key.len };
-	}
+	if (most > 0)
+		undoes(lost, most_from, known, found, lost->report, &undone);
 	lost->updates += most;
 	kvp_lost_forget(lost);
 }

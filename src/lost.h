@@ -7,10 +7,12 @@
  *
  *  - what we changed last is again as it was before,
  *  - nothing else differs, but for one key: the daemon's own change,
- *  - and that soon after our change (the daemon needs milliseconds).
+ *  - one program wrote, once, and soon after our change (the daemon needs
+ *    milliseconds); this is for the caller to know.
  *
  * A key that was deleted and is set anew by somebody is told by its place, at the
- * end. A new key of ours that somebody deletes at once cannot be told from a lost one.
+ * end. A change of ours that somebody reverts on purpose, at once, cannot be told from
+ * a lost one.
  * No I/O, no locks; one thread at a time.
  */
 #ifndef KVP_LOST_H
@@ -20,6 +22,9 @@
 
 /* How many of our latest changes can be recognized. */
 #define KVP_LOST_CHANGES 16
+
+/* Our change of KEY was lost. */
+typedef void kvp_lost_report(void *arg, struct kvp_bytes key);
 
 struct kvp_change {
 	struct kvp_bytes key;
@@ -31,9 +36,10 @@ struct kvp_change {
 struct kvp_lost {
 	struct kvp_change changes[KVP_LOST_CHANGES]; /* newest last */
 	size_t count;
-	size_t updates;	      /* that were lost, ever */
-	struct kvp_bytes key; /* of the latest of them */
-	char key_data[KVP_KEY_SIZE];
+	size_t updates;	   /* that were lost, ever */
+	uint64_t closings; /* of the file by others, until the latest change */
+	kvp_lost_report *report; /* NULL: nobody is told */
+	void *arg;
 };
 
 /*
@@ -47,8 +53,8 @@ void kvp_lost_note(struct kvp_lost *lost, const struct kvp_index *index,
 void kvp_lost_forget(struct kvp_lost *lost);
 
 /*
- * Somebody has made the pool, which was as KNOWN, to what is in FOUND. Counts what
- * was lost, and forgets the changes.
+ * Somebody has made the pool, which was as KNOWN, to what is in FOUND. Counts and
+ * reports what was lost, and forgets the changes.
  */
 void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
 		    const struct kvp_index *found);

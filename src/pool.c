@@ -74,6 +74,7 @@ static uint32_t drain_events(struct kvp_pool *pool)
 				pool->moved |= (event->mask & IN_GONE) != 0;
 			else if (event->wd == pool->watch || event->wd < 0)
 				seen |= event->mask;
+			pool->closings += (event->mask & IN_CLOSE_WRITE) != 0;
 			if (event->wd < 0) /* events were lost */
 				pool->moved = true;
 			at += (ssize_t)(sizeof(*event) + event->len);

@@ -28,6 +28,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -56,7 +57,9 @@ struct kvp_pool {
 	bool pinned;	  /* its path must not be gone again */
 	bool moved;	  /* directory may no longer be what parent names */
 	bool is_link;	  /* path names a symbolic link that may be followed */
-	struct stat st;	  /* of file, if there is one */
+	uint64_t
+		closings; /* of files by others who could write, as far as known */
+	struct stat st; /* of file, if there is one */
 };
 
 /*

@@ -60,6 +60,17 @@ static bool is_below(const char *path, const char *directory)
 	return strncmp(path, directory, len) == 0 && path[len] == '/';
 }
 
+/* PLACE is that of the pool's name. */
+static void log_lost(void *place, struct kvp_bytes key)
+{
+	char quoted[KVPFS_QUOTED_MAX];
+
+	kvpfs_log(LOG_WARNING,
+		  "%s: lost update of %s: another program has written an older "
+		  "reading back",
+		  *(const char **)place, kvpfs_quote(key, quoted));
+}
+
 static int open_one(struct kvpfs_pools *pools,
 		    const struct kvpfs_options *options, const char *path)
 {
@@ -69,6 +80,8 @@ static int open_one(struct kvpfs_pools *pools,
 		.truncate_on_stale = options->truncate_on_stale,
 		.read_only = options->read_only,
 		.lock_timeout_ms = options->lock_timeout_ms,
+		.lost = log_lost,
+		.lost_arg = &pools->names[pools->count],
 	};
 	struct kvp_store *store;
 	char message[128];

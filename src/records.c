@@ -92,7 +92,8 @@ static void check_lost(struct kvp_records *records,
 		       const struct kvp_index *index,
 		       const struct timespec *mtime)
 {
-	if (mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS)
+	if (mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS ||
+	    records->pool.closings - records->lost.closings > 1)
 		kvp_lost_forget(&records->lost);
 	kvp_lost_check(&records->lost, &records->index, index);
 }
@@ -187,6 +188,7 @@ int kvp_records_finish(struct kvp_records *records, int result)
 		kvp_pool_unsettle(&records->pool);
 	if (result)
 		kvp_lost_forget(&records->lost);
+	records->lost.closings = records->pool.closings;
 	records->mtime = records->pool.st.st_mtim;
 	records->generation++;
 	kvp_pool_unlock(&records->pool);

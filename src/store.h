@@ -51,10 +51,9 @@ struct kvp_status {
 	size_t records;
 	size_t keys;
 	size_t empty_keys;
-	size_t torn_bytes;	   /* behind the last whole record */
-	size_t lost_updates;	   /* see lost.h; also without a file */
-	struct kvp_bytes lost_key; /* of the latest, good until the next look */
-	struct stat st;		   /* of the pool file */
+	size_t torn_bytes;   /* behind the last whole record */
+	size_t lost_updates; /* see lost.h; also without a file */
+	struct stat st;	     /* of the pool file */
 };
 
 /*

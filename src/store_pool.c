@@ -371,8 +371,7 @@ static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
 	*ret_status = (struct kvp_status){
 		.generation = records->generation,
 		.clears = records->clears,
-		.lost_updates = records->lost.updates,
-		.lost_key = records->lost.key
+		.lost_updates = records->lost.updates
 	};
 	if (!kvp_pool_exists(&records->pool))
 		return;
@@ -461,6 +460,8 @@ int kvp_store_pool_open(const struct kvp_pool_config *config,
 		return r;
 	}
 	ps->records.lock_timeout_ms = config->lock_timeout_ms;
+	ps->records.lost.report = config->lost;
+	ps->records.lost.arg = config->lost_arg;
 	if (config->truncate_on_stale)
 		r = truncate_if_stale(&ps->records);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #ifndef KVP_STORE_POOL_H
 #define KVP_STORE_POOL_H
 
+#include "lost.h"
 #include "store.h"
 
 /* The pool whose records the host reads. */
@@ -17,7 +18,9 @@ struct kvp_pool_config {
 	enum kvp_mode mode;
 	bool truncate_on_stale; /* empty a pool not changed since boot */
 	bool read_only;
-	int lock_timeout_ms; /* how long opening waits for a lock */
+	int lock_timeout_ms;   /* how long opening waits for a lock */
+	kvp_lost_report *lost; /* told of lost updates, see lost.h; or NULL */
+	void *lost_arg;
 };
 
 /*
