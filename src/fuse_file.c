@@ -308,7 +308,8 @@ void kvpfs_reply_part(const struct kvpfs_call *call, struct kvp_bytes content)
 	if (call->offset < 0 || call->offset > (off_t)content.len)
 		start = content.len;
 	left = content.len - start;
-	fuse_reply_buf(call->req, content.data + start,
+	/* an empty content may have no address to add to */
+	fuse_reply_buf(call->req, left ? content.data + start : NULL,
 		       left < call->size ? left : call->size);
 }
 
