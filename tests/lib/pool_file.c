@@ -132,11 +132,14 @@ void pool_file_store(const struct pool_file *file, const char *path)
 			die(path);
 		return;
 	}
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	/* ext4 writes at once to the disk what was truncated to nothing first */
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		die(path);
 	write_all(fd, file->records, file->count * sizeof(*file->records));
 	write_all(fd, file->tail, file->tail_size);
+	if (ftruncate(fd, lseek(fd, 0, SEEK_CUR)) != 0)
+		die(path);
 	close(fd);
 }
 

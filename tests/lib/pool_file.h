@@ -58,7 +58,7 @@ void pool_file_tear(struct pool_file *file, size_t size, char c);
 /* Makes TO (which is released first) a copy of FROM. */
 void pool_file_copy(struct pool_file *to, const struct pool_file *from);
 
-/* The file at PATH becomes FILE, in place (O_TRUNC), or is deleted. */
+/* The file at PATH becomes FILE, in place, or is deleted. */
 void pool_file_store(const struct pool_file *file, const char *path);
 
 /* FILE (which is released first) becomes what is at PATH. */
