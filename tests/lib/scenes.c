@@ -42,6 +42,11 @@ static int delete_first(struct kvp_store *store)
 	return store_text_delete(store, "k00");
 }
 
+static int delete_middle(struct kvp_store *store)
+{
+	return store_text_delete(store, "k19");
+}
+
 static int delete_last(struct kvp_store *store)
 {
 	return store_text_delete(store, "k37");
@@ -132,6 +137,7 @@ const struct scene scenes[SCENES] = {
 	{ "write new", write_new, true, true },
 	{ "write over repeats", collapse, false, true },
 	{ "delete the first", delete_first, false, true },
+	{ "delete in the middle", delete_middle, false, true },
 	{ "delete the last", delete_last, true, false },
 	{ "delete repeats", delete_repeated, false, true },
 	{ "rename", rename_plain, true, true },
