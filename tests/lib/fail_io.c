@@ -2,8 +2,12 @@
 #include "fail_io.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -22,6 +26,16 @@ int REAL(ftruncate)(int fd, off_t size);
 ssize_t WRAPPED(pread)(int fd, void *buf, size_t size, off_t offset);
 ssize_t WRAPPED(pwrite)(int fd, const void *buf, size_t size, off_t offset);
 int WRAPPED(ftruncate)(int fd, off_t size);
+int REAL(fstat)(int fd, struct stat *st);
+int WRAPPED(fstat)(int fd, struct stat *st);
+int REAL(fstatat)(int fd, const char *path, struct stat *st, int flags);
+int WRAPPED(fstatat)(int fd, const char *path, struct stat *st, int flags);
+int REAL(openat)(int fd, const char *path, int flags, ...);
+int WRAPPED(openat)(int fd, const char *path, int flags, ...);
+int REAL(fcntl)(int fd, int command, ...);
+int WRAPPED(fcntl)(int fd, int command, ...);
+int __real_flock(int fd, int operation);
+int __wrap_flock(int fd, int operation);
 
 static struct fail_plan plan;
 static bool armed;
@@ -75,7 +89,7 @@ static enum verdict judge(unsigned int call)
 	if (!armed)
 		return GO_ON;
 	if (vanished)
-		return call == FAIL_PREAD ? GO_ON : VANISH;
+		return call & (FAIL_PWRITE | FAIL_FTRUNCATE) ? VANISH : GO_ON;
 	if (failing & call) {
 		if (plan.how == FAIL_SHORT)
 			failing = 0;
@@ -170,4 +184,55 @@ int WRAPPED(ftruncate)(int fd, off_t size)
 	if (verdict == DIE)
 		raise(SIGKILL);
 	return result;
+}
+
+int WRAPPED(fstat)(int fd, struct stat *st)
+{
+	if (judge(FAIL_FSTAT) == FAIL)
+		return (int)fail();
+	return REAL(fstat)(fd, st);
+}
+
+int WRAPPED(fstatat)(int fd, const char *path, struct stat *st, int flags)
+{
+	if (judge(FAIL_FSTATAT) == FAIL)
+		return (int)fail();
+	return REAL(fstatat)(fd, path, st, flags);
+}
+
+int WRAPPED(openat)(int fd, const char *path, int flags, ...)
+{
+	mode_t mode = 0;
+	va_list args;
+
+	if (flags & O_CREAT) {
+		va_start(args, flags);
+		mode = va_arg(args, mode_t);
+		va_end(args);
+	}
+	if (judge(FAIL_OPENAT) == FAIL)
+		return (int)fail();
+	return REAL(openat)(fd, path, flags, mode);
+}
+
+int WRAPPED(fcntl)(int fd, int command, ...)
+{
+	const struct flock *lock;
+	va_list args;
+	void *arg;
+
+	va_start(args, command);
+	arg = va_arg(args, void *);
+	va_end(args);
+	lock = command == F_OFD_SETLK ? arg : NULL;
+	if (lock && lock->l_type != F_UNLCK && judge(FAIL_FCNTL) == FAIL)
+		return (int)fail();
+	return REAL(fcntl)(fd, command, arg);
+}
+
+int __wrap_flock(int fd, int operation)
+{
+	if (operation != LOCK_UN && judge(FAIL_FLOCK) == FAIL)
+		return (int)fail();
+	return __real_flock(fd, operation);
 }

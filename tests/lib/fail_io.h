@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Makes the n-th system call that touches a file's content fail, or be the last
- * thing that the process does. For programs linked with
+ * Makes the n-th system call on a file fail, or (those that touch its content) be
+ * the last thing that the process does. For programs linked with
  *
  *	-Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate
  *	-Wl,--wrap=pread64,--wrap=pwrite64,--wrap=ftruncate64
+ *	-Wl,--wrap=fstat,--wrap=fstatat,--wrap=openat,--wrap=fcntl,--wrap=flock
+ *	-Wl,--wrap=fstat64,--wrap=fstatat64,--wrap=openat64,--wrap=fcntl64
  *
- * (the second line for 32-bit systems). While nothing is armed all is as usual.
+ * (the 64s for 32-bit systems). While nothing is armed all is as usual. Unlocking
+ * never fails.
  */
 #ifndef FAIL_IO_H
 #define FAIL_IO_H
@@ -33,7 +36,12 @@ enum fail_call {
 	FAIL_PREAD = 1,
 	FAIL_PWRITE = 2,
 	FAIL_FTRUNCATE = 4,
-	FAIL_ALL_CALLS = 7,
+	FAIL_ALL_CALLS = 7, /* on the content */
+	FAIL_FSTAT = 8,
+	FAIL_FSTATAT = 16,
+	FAIL_OPENAT = 32,
+	FAIL_FCNTL = 64,
+	FAIL_FLOCK = 128,
 };
 
 struct fail_plan {

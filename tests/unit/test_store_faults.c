@@ -5,7 +5,8 @@
  * have anything but its old or its new value, the file may not be torn, and the
  * store must know what is in the file, also afterwards.
  *
- * To be linked as fail_io.h and fail_alloc.h say.
+ * To be linked as fail_io.h and fail_alloc.h say, and with
+ * -Wl,--wrap=inotify_init1.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,20 @@
 
 /* The scene, and what happens in it, for messages. */
 static char row[128];
+
+/* Closing one takes the kernel milliseconds: not for what it does not matter to. */
+static bool no_inotify;
+
+int __real_inotify_init1(int flags);
+int __wrap_inotify_init1(int flags);
+
+int __wrap_inotify_init1(int flags)
+{
+	if (!no_inotify)
+		return __real_inotify_init1(flags);
+	errno = EMFILE;
+	return -1;
+}
 
 /* The keys of a store and their ids. */
 struct ids {
@@ -218,36 +233,119 @@ static void fail_all_scenes(enum fail_how how, unsigned int calls, int errnum)
 	}
 }
 
+static void fail_all_scenes_without_inotify(enum fail_how how,
+					    unsigned int calls, int errnum)
+{
+	no_inotify = true;
+	fail_all_scenes(how, calls, errnum);
+	no_inotify = false;
+}
+
 static void any_call_fails_with_eio(void)
 {
 	fail_all_scenes(FAIL_ERROR, FAIL_ALL_CALLS, EIO);
 }
 
+static void error_reaches_the_caller_whichever_it_is(void)
+{
+	static const int errnums[] = { ENOSPC, EDQUOT, EFBIG };
+
+	for (size_t i = 0; i < COUNT(errnums); i++)
+		fail_all_scenes_without_inotify(FAIL_ERROR,
+						FAIL_PWRITE | FAIL_FTRUNCATE,
+						errnums[i]);
+}
+
 static void write_is_cut_short_by_a_full_disk(void)
 {
-	fail_all_scenes(FAIL_SHORT, FAIL_PWRITE, ENOSPC);
+	fail_all_scenes_without_inotify(FAIL_SHORT, FAIL_PWRITE, ENOSPC);
+	fail_all_scenes_without_inotify(FAIL_SHORT, FAIL_PWRITE, EDQUOT);
 }
 
 static void read_is_cut_short_by_an_error(void)
 {
-	fail_all_scenes(FAIL_SHORT, FAIL_PREAD, EIO);
+	fail_all_scenes_without_inotify(FAIL_SHORT, FAIL_PREAD, EIO);
 }
 
 static void writes_fail_from_some_point_on(void)
 {
-	fail_all_scenes(FAIL_EVERY, FAIL_PWRITE, ENOSPC);
+	fail_all_scenes_without_inotify(FAIL_EVERY, FAIL_PWRITE, ENOSPC);
 }
 
 static void truncation_fails_from_some_point_on(void)
 {
-	fail_all_scenes(FAIL_EVERY, FAIL_FTRUNCATE, EIO);
+	fail_all_scenes_without_inotify(FAIL_EVERY, FAIL_FTRUNCATE, EIO);
 }
 
-/* As if nothing had happened: the file is the same to the byte. */
-static void interrupted_call_is_done_again(void)
+/* The file gets another inode: whoever works on it must open it anew. */
+static void replace_file(const struct pool_file *content, const char *path)
 {
-	struct fail_plan plan = { .how = FAIL_INTERRUPTED,
-				  .calls = FAIL_PREAD | FAIL_PWRITE };
+	const char *new_path = pool_file_new("new", content);
+
+	CU_ASSERT_EQUAL(rename(new_path, path), 0);
+}
+
+/* Looking at the file, opening and locking it: nothing is changed before. */
+static bool fail_look(struct run *run, const struct fail_plan *plan,
+		      bool replaced)
+{
+	bool hit;
+	int r;
+
+	begin(run);
+	if (replaced)
+		replace_file(&run->before, run->path);
+	fail_io_arm(plan);
+	r = run->scene->perform(run->store);
+	hit = fail_io_disarm() == FAIL_HIT;
+	snprintf(row, sizeof(row), "%s, %s at call %u of %u", run->scene->name,
+		 strerror(plan->errnum), plan->nth, plan->calls);
+	/* after a change, or of a file that is gone, it only means: look again */
+	CHECK_ROW(row, r == 0 ? !hit || plan->calls == FAIL_FSTAT || replaced
+			      : hit && r == -plan->errnum);
+	CHECK_ROW(row, pool_file_is(r ? &run->before : &run->after, run->path));
+	check_aftermath(run, r);
+	return hit;
+}
+
+static void look_or_lock_that_fails_changes_nothing(void)
+{
+	static const unsigned int calls[] = { FAIL_FSTAT, FAIL_FSTATAT,
+					      FAIL_OPENAT, FAIL_FCNTL,
+					      FAIL_FLOCK };
+	static const int errnums[] = { EIO, EINTR, ENOLCK, ENFILE };
+
+	for (size_t i = 0; i < 2 * SCENES; i++) {
+		struct run run;
+
+		no_inotify = i > 3;
+		prepare(&run, &scenes[i / 2], 0);
+		for (size_t j = 0; j < COUNT(calls); j++) {
+			struct fail_plan plan = {
+				.how = FAIL_ERROR,
+				.calls = calls[j],
+				.nth = 1,
+				.errnum = errnums[(i / 2 + j) % COUNT(errnums)],
+			};
+
+			while (fail_look(&run, &plan, i % 2))
+				plan.nth++;
+			CHECK_ROW(row,
+				  plan.nth > 1 || (calls[j] == FAIL_OPENAT &&
+						   i % 2 == 0));
+		}
+		end(&run);
+	}
+	no_inotify = false;
+}
+
+/*
+ * As if nothing had happened: the file is the same to the byte. Some calls have
+ * done a part of their work.
+ */
+static void go_on_after(enum fail_how how, unsigned int calls)
+{
+	struct fail_plan plan = { .how = how, .calls = calls, .errnum = EINTR };
 	struct run run;
 
 	for (size_t i = 0; i < SCENES; i++) {
@@ -266,6 +364,15 @@ static void interrupted_call_is_done_again(void)
 		}
 		end(&run);
 	}
+}
+
+static void interrupted_call_is_done_again(void)
+{
+	no_inotify = true;
+	go_on_after(FAIL_INTERRUPTED, FAIL_ALL_CALLS);
+	go_on_after(FAIL_SHORT, FAIL_PREAD);
+	go_on_after(FAIL_SHORT, FAIL_PWRITE);
+	no_inotify = false;
 }
 
 static void any_allocation_fails(void)
@@ -433,6 +540,8 @@ static void own_change_is_read_without_reading_the_file(void)
 
 static const struct check_case cases[] = {
 	CHECK_CASE(any_call_fails_with_eio),
+	CHECK_CASE(error_reaches_the_caller_whichever_it_is),
+	CHECK_CASE(look_or_lock_that_fails_changes_nothing),
 	CHECK_CASE(write_is_cut_short_by_a_full_disk),
 	CHECK_CASE(read_is_cut_short_by_an_error),
 	CHECK_CASE(writes_fail_from_some_point_on),
