@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Differences between readings, as lines, on the store in memory.
+ *
+ * To be linked as fail_alloc.h says.
  */
 #include "events.h"
 
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "fail_alloc.h"
 #include "store_memory.h"
 
 static struct kvp_store *store;
@@ -144,6 +147,58 @@ static void failed_reading_is_made_up_for_by_the_next(void)
 	end();
 }
 
+/* How often an update fails until there is memory for all of it. */
+static unsigned int updates_without_memory(void)
+{
+	bool failed = true;
+	unsigned int n = 0;
+	bool more;
+	int r;
+
+	while (failed) {
+		fail_alloc_at(++n);
+		r = kvp_events_update(&events, store, &more);
+		failed = fail_alloc_end();
+		CU_ASSERT_EQUAL(r, failed ? -ENOMEM : 0);
+	}
+	return n - 1;
+}
+
+static void lack_of_memory_hides_no_change(void)
+{
+	char buf[64];
+	uint64_t oldest;
+
+	begin();
+	put("new", "1");
+	put("old", "2");
+	CU_ASSERT_TRUE(updates_without_memory() > 0);
+	CU_ASSERT_EQUAL(kvp_events_read(&events, position, buf, sizeof(buf),
+					&oldest),
+			(ssize_t)strlen("set old\nset new\n"));
+	CU_ASSERT_NSTRING_EQUAL(buf, "set old\nset new\n", 16);
+	end();
+}
+
+static void reader_without_memory_is_none(void)
+{
+	bool failed = true;
+	int r = 0;
+
+	begin();
+	kvp_events_close(&events);
+	for (unsigned int n = 1; failed; n++) {
+		fail_alloc_at(n);
+		r = kvp_events_open(&events, store, &position);
+		failed = fail_alloc_end();
+		CU_ASSERT_EQUAL(r, failed ? -ENOMEM : 0);
+		CU_ASSERT_EQUAL(events.readers, !failed);
+	}
+	put("new", "1");
+	check_lines("set new\n");
+	end();
+}
+
 static void second_reader_begins_where_it_came(void)
 {
 	uint64_t second;
@@ -193,6 +248,8 @@ static const struct check_case cases[] = {
 	CHECK_CASE(names_are_those_of_the_files_and_fit_in_a_line),
 	CHECK_CASE(key_that_no_file_shows_is_not_told_of),
 	CHECK_CASE(failed_reading_is_made_up_for_by_the_next),
+	CHECK_CASE(lack_of_memory_hides_no_change),
+	CHECK_CASE(reader_without_memory_is_none),
 	CHECK_CASE(second_reader_begins_where_it_came),
 	CHECK_CASE(reader_that_was_overtaken_goes_on_at_a_whole_line),
 };
