@@ -223,11 +223,13 @@ class Mount:
     def value(self, key):
         return pool.entries(self.pool).get(pool.as_bytes(key))
 
-    def mount(self, options=''):
+    def mount(self, options='', runner=()):
+        """RUNNER: words before the program, such as prlimit(1)."""
         arguments = ['-f', *(['-o', options] if options else []), self.pool, self.dir]
         with open(self.log, 'ab') as log:
             self.program = subprocess.Popen(
-                ['timeout', '--foreground', '-k', '5', LIMIT, *RUNNER, KVPFS, *arguments],
+                ['timeout', '--foreground', '-k', '5', LIMIT, *runner, *RUNNER, KVPFS,
+                 *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(lambda: is_mounted(self.dir) or self.program.poll() is not None)
         eventually(lambda: self.program.poll() is not None or sleeps(self.program.pid))
@@ -244,10 +246,10 @@ class Mount:
         equal(is_mounted(self.dir), False)
 
     @contextlib.contextmanager
-    def mounted(self, options=''):
+    def mounted(self, options='', runner=()):
         """A mount that is gone when the block ends, in whatever way."""
         try:
-            self.mount(options)
+            self.mount(options, runner)
             yield
             self.unmount()
         finally:

@@ -1,0 +1,344 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: MIT
+"""What a mount does when the pool's file system, or the machine, says no: a full
+disk, limits, permissions that are taken away. Whoever called learns why,
+the pool is as it was, and all works again when the reason is gone.
+"""
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import subprocess
+from os import O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
+
+import harness
+import pool
+from harness import (NOBODY, RUNNER, Child, Skip, case, equal, opened, read, refused,
+                     write)
+
+RECORDS = [(f'k{n}', f'{n}' * 200) for n in range(8)]
+EXCHANGE = 2
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def content(path):
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+def exchange(one, two):
+    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(two), EXCHANGE) != 0:
+        raise OSError(ctypes.get_errno(), one)
+
+
+def write_records(m, flags, *pairs):
+    """With close(2)'s result: that is when the pool is replaced."""
+    fd = os.open(m / '.kvpfs/records', O_WRONLY | flags)
+    try:
+        os.write(fd, b''.join(b'%s=%s\n' % (pool.as_bytes(key), pool.as_bytes(value))
+                              for key, value in pairs))
+    finally:
+        os.close(fd)
+
+
+def assert_no_room(m, number):
+    """What makes the file longer is refused, in one piece; the rest is done."""
+    before = content(m.pool)
+    many = [(f'many{n}', 'v' * 1000) for n in range(40)]
+    for call in ((write, m / 'new', b'v'),
+                 (exchange, m / 'k1', m / 'k2'),
+                 (write_records, m, O_APPEND, *many),
+                 (write_records, m, O_TRUNC, *many),
+                 (write_records, m, O_TRUNC, *many[:8])):
+        refused(number, *call)
+        os.statvfs(m.dir)               # served behind the RELEASE
+        equal(content(m.pool), before)
+    expected = m.entries()
+    equal(sorted(m.names()), sorted(expected))
+    write(m / 'k1', b'a' * 1000)
+    write(m / 'k2', b' appended', O_WRONLY | O_APPEND)
+    os.rename(m / 'k3', m / 'renamed')
+    os.rename(m / 'k4', m / 'k5')
+    os.unlink(m / 'k0')
+    expected.update({b'k1': b'a' * 1000, b'k2': expected[b'k2'] + b' appended',
+                     b'renamed': expected.pop(b'k3'), b'k5': expected.pop(b'k4')})
+    del expected[b'k0']
+    equal(m.entries(), expected)
+    equal(list(pool.flaws(m.pool)), [])
+    os.truncate(m / '.kvpfs/records', 0)
+    equal(content(m.pool), b'')
+    write(m / 'k', b'v')
+    equal(m.records(), [(b'k', b'v')])
+
+
+def fill(path):
+    with opened(path, O_WRONLY | O_CREAT) as fd, contextlib.suppress(OSError):
+        while True:
+            os.write(fd, b'x' * 512)
+
+
+@contextlib.contextmanager
+def pool_elsewhere(m, place='place'):
+    """The pool moves to what is mounted there."""
+    m.pool = os.path.join(m.top, place, 'pool')
+    pool.build(m.pool, *RECORDS)
+    yield os.path.join(m.top, place)
+
+
+@case(options=None, root=True)
+def full_disk_refuses_what_needs_room_and_nothing_else(m):
+    os.mkdir(os.path.join(m.top, 'place'))
+
+    def run():
+        with pool_elsewhere(m) as place, m.mounted():
+            fill(os.path.join(place, 'filler'))
+            assert_no_room(m, errno.ENOSPC)
+    harness.with_mounts(run, ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'none',
+                              os.path.join(m.top, 'place')])
+
+
+@case(*RECORDS, options=None)
+def limit_of_file_sizes_is_efbig_and_ends_nobody(m):
+    for room in 0, 100, pool.RECORD_SIZE - 1:
+        pool.build(m.pool, *RECORDS)
+        size = os.path.getsize(m.pool) + room
+        with m.mounted(runner=['prlimit', f'--fsize={size}']):
+            assert_no_room(m, errno.EFBIG)
+
+
+def assert_refuses_changes(m, number):
+    before = content(m.pool)
+    for call in ((write, m / 'k1', b'new'), (write, m / 'new', b'v'),
+                 (os.unlink, m / 'k0'), (os.unlink, m / 'k7'),
+                 (os.rename, m / 'k1', m / 'new'), (os.rename, m / 'k1', m / 'k2'),
+                 (exchange, m / 'k1', m / 'k2'), (os.truncate, m / 'k1', 1),
+                 (write_records, m, O_APPEND, ('k', 'v')),
+                 (write_records, m, O_TRUNC, ('k', 'v')),
+                 (os.truncate, m / '.kvpfs/records', 0)):
+        refused(number, *call)
+        os.statvfs(m.dir)
+        equal(content(m.pool), before)
+    for key, value in m.entries().items():
+        equal(read(os.fsencode(m.dir) + b'/' + key), value)
+
+
+def on_ext4(m, function):
+    """In a file of its own: one that can be told to fail."""
+    image, place = os.path.join(m.top, 'image'), os.path.join(m.top, 'place')
+    if not shutil.which('mkfs.ext4'):
+        raise Skip('no mkfs.ext4')
+    os.mkdir(place)
+    with open(image, 'wb') as file:
+        file.truncate(4 << 20)
+    harness.with_mounts(function, ['mkfs.ext4', '-q', image],
+                        ['mount', '-o', 'loop,errors=remount-ro', image, place])
+
+
+@case(options=None, root=True)
+def file_system_that_becomes_read_only_is_erofs(m):
+    def run():
+        with pool_elsewhere(m) as place, m.mounted():
+            write(m / 'k0', b'changed')
+            os.sync()
+            with open('/proc/self/mounts') as mounts:
+                device = next(line.split()[0] for line in mounts
+                              if line.split()[1] == place)
+            trigger = f'/sys/fs/ext4/{os.path.basename(device)}/trigger_fs_error'
+            if not os.path.exists(trigger):
+                return f'no {trigger}'
+            with open(trigger, 'w') as file:
+                file.write('a test')
+            assert_refuses_changes(m, errno.EROFS)
+            # another mount of it is one that cannot be written
+            m.unmount()
+            m.mount()
+            assert_refuses_changes(m, errno.EROFS)
+        return None
+    on_ext4(m, run)
+
+
+# Permissions
+
+def chattr(flag, path):
+    if subprocess.run(['chattr', flag, path], stderr=subprocess.DEVNULL).returncode:
+        raise Skip(f'chattr {flag} is not possible')
+
+
+@case(options=None, root=True)
+def immutable_pool_is_eperm(m):
+    def run():
+        with pool_elsewhere(m), m.mounted():
+            chattr('+i', m.pool)
+            try:
+                assert_refuses_changes(m, errno.EPERM)
+            finally:
+                chattr('-i', m.pool)
+            write(m / 'k1', b'new')
+            equal(m.value('k1'), b'new')
+    on_ext4(m, run)
+
+
+@case(options=None, root=True)
+def pool_that_only_grows_keeps_every_other_key(m):
+    """What would shrink it fails half-way: records stay that are there twice."""
+    def run():
+        with pool_elsewhere(m), m.mounted():
+            expected = m.entries()
+            chattr('+a', m.pool)
+            try:
+                write(m / 'k1', b'new')
+                refused(errno.EPERM, os.unlink, m / 'k3')
+                expected[b'k1'] = b'new'
+                del expected[b'k3']
+                equal((m.entries(), sorted(m.names())), (expected, sorted(expected)))
+            finally:
+                chattr('-a', m.pool)
+            refused(errno.ENOENT, os.unlink, m / 'k3')
+            write(m / 'k7', b'once')
+            equal(m.entries(), {**expected, b'k7': b'once'})
+            equal(list(pool.flaws(m.pool)), [])
+    on_ext4(m, run)
+
+
+def as_user(m, function):
+    """kvpfs without privileges, on a pool and a mountpoint of its user."""
+    device = os.path.join(m.top, 'fuse')
+    place = os.path.join(m.top, 'place')
+    os.mkdir(place)
+    m.pool = os.path.join(place, 'pool')
+    pool.build(m.pool, *RECORDS)
+    for path in place, m.pool, m.dir:
+        os.chown(path, NOBODY, NOBODY)
+    os.mknod(device, 0o020666, os.makedev(10, 229))
+    os.chmod(device, 0o666)
+    if RUNNER or not shutil.which('fusermount3'):
+        raise Skip('needs fusermount3 and no runner')
+
+    def run():
+        runner = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
+        with m.mounted(runner=runner):
+            Child(function, m, user=NOBODY).result()
+    harness.with_mounts(run, ['mount', '--bind', device, '/dev/fuse'])
+
+
+@case(options=None, root=True)
+def pool_that_is_open_is_used_whatever_its_mode_becomes(m):
+    def run(m):
+        os.chmod(m.pool, 0)
+        write(m / 'k1', b'new')
+        write(m / 'k8', b'new')
+        os.unlink(m / 'k0')
+        equal(read(m / 'k1'), b'new')
+        os.chmod(m.pool, 0o600)
+        equal((m.value('k0'), m.value('k1'), m.value('k8')), (None, b'new', b'new'))
+    as_user(m, run)
+
+
+@case(options=None, root=True)
+def pool_that_may_no_longer_be_opened_is_eacces_until_it_may(m):
+    def run(m):
+        new = f'{m.pool}.new'
+        pool.build(new, ('k1', 'other'))
+        os.chmod(new, 0)
+        os.rename(new, m.pool)
+        for call in (read, m / 'k1'), (write, m / 'k1', b'x'), (os.unlink, m / 'k1'):
+            refused(errno.EACCES, *call)
+        os.chmod(m.pool, 0o400)
+        equal(read(m / 'k1'), b'other')
+        refused(errno.EROFS, write, m / 'k1', b'x')
+        os.chmod(m.pool, 0o600)
+        write(m / 'k1', b'x')
+        equal(m.records(), [(b'k1', b'x')])
+    as_user(m, run)
+
+
+@case(options=None, root=True)
+def directory_that_may_not_be_searched_is_eacces_until_it_may(m):
+    def run(m):
+        place = os.path.dirname(m.pool)
+        os.chmod(place, 0)
+        for call in (read, m / 'k1'), (write, m / 'k1', b'x'), (os.listdir, m.dir):
+            refused(errno.EACCES, *call)
+        os.chmod(place, 0o700)
+        equal(read(m / 'k1'), b'1' * 200)
+        write(m / 'k1', b'x')
+        equal(m.value('k1'), b'x')
+    as_user(m, run)
+
+
+# Limits of descriptors and of inotify
+
+def start_with(m, limit):
+    """Whether it runs; if not it said why and left nothing."""
+    with contextlib.suppress(AssertionError):
+        m.mount(runner=['prlimit', f'--nofile={limit}'])
+        return True
+    program, m.program = m.program, None
+    equal((program.wait(), harness.is_mounted(m.dir)), (1, False))
+    said = content(m.log)
+    assert said.startswith(b'kvpfs: ') or b'Too many open files' in said, said
+    os.unlink(m.log)
+    return False
+
+
+@case(*RECORDS, options=None)
+def few_descriptors_are_enough_or_it_says_so(m):
+    if RUNNER:
+        raise Skip('the runner needs some, too')
+    limit = 4
+    while not start_with(m, limit):     # less, and the loader fails
+        limit += 1
+        assert limit < 20
+    assert limit > 4
+    with contextlib.ExitStack() as stack:
+        for n in range(200):
+            stack.enter_context(opened(m / f'k{n % 8}', O_RDONLY))
+        stack.enter_context(opened(m / 'k1', O_WRONLY))
+        write(m / 'k1', b'new')
+        write(m / 'new', b'v')
+        equal((m.value('k1'), m.value('new')), (b'new', b'v'))
+    m.unmount()
+
+
+def use_up_inotify():
+    """Returns how many instances this process has made, and keeps them."""
+    made = 0
+    while libc.inotify_init1(0) >= 0:
+        made += 1
+    return made
+
+
+@case(options=None, root=True)
+def without_inotify_every_change_is_seen_all_the_same(m):
+    with open('/proc/sys/fs/inotify/max_user_instances') as file:
+        if int(file.read()) > 900:
+            raise Skip('too many inotify instances to use them up')
+
+    def hog(ready, done):
+        made = use_up_inotify()
+        os.write(ready, b'x' if made else b'-')
+        os.read(done, 1)
+
+    ready, done = os.pipe(), os.pipe()
+    child = Child(hog, ready[1], done[0], user=NOBODY)
+    os.read(ready[0], 1)
+
+    def run(m):
+        for n in range(50):
+            pool.put(m.pool, 'k1', f'{n}')
+            equal(read(m / 'k1'), b'%d' % n)
+            write(m / 'k1', b'by way of the mount')
+            equal(m.value('k1'), b'by way of the mount')
+        refused(errno.EMFILE, os.open, m / '.kvpfs/events', O_RDONLY)
+    try:
+        as_user(m, run)
+    finally:
+        os.write(done[1], b'x')
+        child.wait()
+
+
+if __name__ == '__main__':
+    harness.main()
