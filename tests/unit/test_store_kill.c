@@ -129,9 +129,34 @@ static bool reads_as(struct kvp_store *store, const struct pool_file *file)
 	       comparison.equal == status.keys;
 }
 
+/* Whether a record of FILE, of whatever key, has VALUE. */
+static bool has_value(const struct pool_file *file, struct kvp_bytes value)
+{
+	for (size_t i = 0; i < file->count; i++)
+		if (kvp_bytes_equal(pool_file_value(&file->records[i]), value))
+			return true;
+	return false;
+}
+
+/* What is only renamed is never without a record, though its key may be. */
+static bool values_survive(const struct run *run)
+{
+	const struct pool_file *after = &run->after;
+
+	for (size_t i = 0; i < after->count; i++)
+		if (!has_value(&run->now, pool_file_value(&after->records[i])))
+			return false;
+	return true;
+}
+
 static bool old_or_new(const struct run *run, bool mixed)
 {
-	return scene_is_fair(&run->before, &run->after, &run->now, mixed);
+	const char *name = run->scene->name;
+	bool renames = strncmp(name, "rename", 6) == 0 ||
+		       strncmp(name, "exchange", 8) == 0;
+
+	return scene_is_fair(&run->before, &run->after, &run->now, mixed) &&
+	       (!renames || values_survive(run));
 }
 
 /* The next process finds a pool, reads it right and goes on with it. */
