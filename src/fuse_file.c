@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -444,6 +445,23 @@ static void *run_sync(void *arg)
 	return NULL;
 }
 
+/* Without signals: the one that ends the session must find the session's loop. */
+static int start_thread(struct sync *sync)
+{
+	pthread_t thread;
+	sigset_t all;
+	sigset_t old;
+	int errnum;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	errnum = pthread_create(&thread, NULL, run_sync, sync);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (errnum == 0)
+		pthread_detach(thread);
+	return errnum;
+}
+
 /*
  * A disk may take its time: that is spent on a thread of its own, which touches
  * nothing but its descriptor and its request.
@@ -451,15 +469,12 @@ static void *run_sync(void *arg)
 static int start_sync(struct kvpfs *fs, struct kvpfs_call *call, int fd)
 {
 	struct sync *sync = malloc(sizeof(*sync));
-	pthread_t thread;
 
 	if (!sync)
 		return -ENOMEM;
 	*sync = (struct sync){ fs, call->req, fd };
 	count_sync(fs, 1);
-	if (pthread_create(&thread, NULL, run_sync, sync) == 0)
-		pthread_detach(thread);
-	else
+	if (start_thread(sync) != 0)
 		run_sync(sync);
 	return 0;
 }
