@@ -10,13 +10,14 @@ import ctypes
 import errno
 import os
 import shutil
+import signal
 import subprocess
 from os import O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import (NOBODY, RUNNER, Child, Skip, case, equal, opened, read, refused,
-                     write)
+from harness import (NOBODY, RUNNER, Child, Skip, case, equal, eventually, opened, read,
+                     refused, write)
 
 # The last one ends within a page: a part of what follows it always finds room.
 RECORDS = [(f'k{n}', f'{n}' * 200) for n in range(9)]
@@ -272,25 +273,49 @@ def directory_that_may_not_be_searched_is_eacces_until_it_may(m):
 
 # Errors of the disk
 
+def strace(m, *injections):
+    """The words that let system calls fail."""
+    words = ['strace', '-D', '-f', '-o', os.path.join(m.top, 'trace')]
+    for injection in injections:
+        words += ['-e', f'inject={injection}']
+    if RUNNER or not shutil.which('strace') or subprocess.run(
+            [*words, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip('needs strace and no runner')
+    return words
+
+
 @case(*RECORDS, options=None)
 def fsync_says_what_the_pools_disk_says(m):
-    trace = os.path.join(m.top, 'trace')
-    strace = ['strace', '-D', '-f', '-o', trace, '-e', 'trace=pwrite64,fdatasync',
-              '-e', 'inject=fdatasync:error=EIO']
-    if RUNNER or not shutil.which('strace') or subprocess.run(
-            [*strace, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise Skip('needs strace and no runner')
-    with m.mounted(runner=strace):
+    with m.mounted(runner=strace(m, 'fdatasync:error=EIO')):
         with opened(m / 'k1', O_WRONLY | O_TRUNC) as fd:
             os.write(fd, b'new')
             refused(errno.EIO, os.fsync, fd)
         calls = [line.split()[1].partition('(')[0]
-                 for line in content(trace).decode().splitlines()]
-        equal(calls[:2], ['pwrite64', 'fdatasync'])
+                 for line in content(os.path.join(m.top, 'trace')).decode().splitlines()]
+        assert 0 < calls.index('pwrite64') < calls.index('fdatasync'), calls
         equal(m.value('k1'), b'new')
 
 
-# Limits of descriptors and of inotify
+def fsync(path):
+    with opened(path, O_WRONLY) as fd:
+        os.fsync(fd)
+
+
+@case(*RECORDS, options=None)
+def slow_fsync_leaves_signals_to_who_ends_the_session(m):
+    with m.mounted(runner=strace(m, 'fdatasync:delay_enter=300000')):
+        tasks = f'/proc/{m.pid()}/task'
+        child = Child(fsync, m / 'k1')
+        eventually(lambda: len(os.listdir(tasks)) == 2)
+        thread = max(os.listdir(tasks), key=int)
+        with open(f'{tasks}/{thread}/status') as file:
+            fields = dict(line.split(':', 1) for line in file)
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
+            assert int(fields['SigBlk'], 16) >> number - 1 & 1, number
+        child.result()
+
+
+# Limits of descriptors, and of inotify
 
 def start_with(m, limit):
     """Whether it runs; if not it said why and left nothing."""
@@ -324,41 +349,16 @@ def few_descriptors_are_enough_or_it_says_so(m):
     m.unmount()
 
 
-def use_up_inotify():
-    """Returns how many instances this process has made, and keeps them."""
-    made = 0
-    while libc.inotify_init1(0) >= 0:
-        made += 1
-    return made
-
-
-@case(options=None, root=True)
+@case(*RECORDS, options=None)
 def without_inotify_every_change_is_seen_all_the_same(m):
-    with open('/proc/sys/fs/inotify/max_user_instances') as file:
-        if int(file.read()) > 900:
-            raise Skip('too many inotify instances to use them up')
-
-    def hog(ready, done):
-        made = use_up_inotify()
-        os.write(ready, b'x' if made else b'-')
-        os.read(done, 1)
-
-    ready, done = os.pipe(), os.pipe()
-    child = Child(hog, ready[1], done[0], user=NOBODY)
-    os.read(ready[0], 1)
-
-    def run(m):
-        for n in range(50):
-            pool.put(m.pool, 'k1', f'{n}')
-            equal(read(m / 'k1'), b'%d' % n)
-            write(m / 'k1', b'by way of the mount')
-            equal(m.value('k1'), b'by way of the mount')
-        refused(errno.EMFILE, os.open, m / '.kvpfs/events', O_RDONLY)
-    try:
-        as_user(m, run)
-    finally:
-        os.write(done[1], b'x')
-        child.wait()
+    for injection in 'inotify_init1:error=EMFILE', 'inotify_add_watch:error=ENOSPC':
+        with m.mounted(runner=strace(m, injection)):
+            for n in range(20):
+                pool.put(m.pool, 'k1', f'{n}')
+                equal(read(m / 'k1'), b'%d' % n)
+                write(m / 'k1', b'by way of the mount')
+                equal(m.value('k1'), b'by way of the mount')
+            refused(errno.EMFILE, os.open, m / '.kvpfs/events', O_RDONLY)
 
 
 if __name__ == '__main__':

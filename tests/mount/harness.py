@@ -236,6 +236,11 @@ class Mount:
         if self.program.poll() is not None:
             raise AssertionError(f'kvpfs ended with {self.program.returncode}')
 
+    def pid(self):
+        """Of kvpfs itself: the child of timeout(1)."""
+        with open(f'/proc/{self.program.pid}/task/{self.program.pid}/children') as file:
+            return int(file.read().split()[0])
+
     def unmount(self):
         """Ends the program by signal; it must unmount and report success."""
         if self.program is None:

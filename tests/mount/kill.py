@@ -172,11 +172,6 @@ class Client:
         return self.values, self.pending, self.earlier
 
 
-def kill_program(m):
-    with open(f'/proc/{m.program.pid}/task/{m.program.pid}/children') as file:
-        os.kill(int(file.read().split()[0]), signal.SIGKILL)
-
-
 def work_and_kill(m, names, values, run):
     """Lets clients work for a random while; what they knew, and how much they did."""
     counters = mmap.mmap(-1, 8 * len(names))
@@ -192,7 +187,7 @@ def work_and_kill(m, names, values, run):
     end = time.monotonic() + random.random() * 0.002
     while time.monotonic() < end:
         pass
-    kill_program(m)
+    os.kill(m.pid(), signal.SIGKILL)
     results = [child.result() for child in clients]
     m.clean_up()
     return results, done()
