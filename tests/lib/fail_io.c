@@ -44,7 +44,7 @@ static unsigned int seen;
 static enum fail_outcome outcome;
 static unsigned int failing; /* calls that fail from now on */
 
-enum verdict { GO_ON, FAIL, SHORT, DIE, VANISH };
+enum verdict { GO_ON, FAIL, SHORT, END, DIE, VANISH };
 
 void fail_io_arm(const struct fail_plan *new_plan)
 {
@@ -76,6 +76,8 @@ static enum verdict hit_by_plan(unsigned int call)
 			return FAIL;
 		failing = call;
 		return SHORT;
+	case FAIL_EOF:
+		return END;
 	case FAIL_DIE:
 		return DIE;
 	case FAIL_VANISH:
@@ -122,6 +124,8 @@ ssize_t WRAPPED(pread)(int fd, void *buf, size_t size, off_t offset)
 
 	if (verdict == FAIL)
 		return fail();
+	if (verdict == END)
+		return 0;
 	if (verdict == SHORT)
 		size = half_of(size, offset);
 	done = REAL(pread)(fd, buf, size, offset);

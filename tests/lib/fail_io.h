@@ -22,6 +22,7 @@ enum fail_how {
 	FAIL_EVERY, /* the same, and so do all later ones of its kind */
 	FAIL_SHORT, /* does half of the work; the next of its kind fails */
 	FAIL_INTERRUPTED, /* fails with EINTR once */
+	FAIL_EOF,	  /* reads nothing, as if others had cut the file */
 	FAIL_DIE,	  /* is done, and then the process is killed */
 	FAIL_VANISH,	  /* as if the process had died at a page boundary of
 			    * the file within this pwrite (at its start, for

@@ -210,8 +210,9 @@ static void fail_each_call(const struct scene *scene, struct fail_plan plan,
 		snprintf(row, sizeof(row), "%s, %d at call %u of %u, tail %zu",
 			 scene->name, (int)plan.how, plan.nth, plan.calls,
 			 tail);
-		/* a tail that cannot be cut off is no failure */
-		expected = r == -plan.errnum || (tail > 0 && r == 0);
+		/* no failure: a tail that is not cut off, the end of the file */
+		expected = r == -plan.errnum ||
+			   (r == 0 && (tail > 0 || plan.how == FAIL_EOF));
 		CHECK_ROW(row, hit ? expected : r == 0);
 		check_aftermath(&run, r);
 	}
@@ -265,6 +266,12 @@ static void write_is_cut_short_by_a_full_disk(void)
 static void read_is_cut_short_by_an_error(void)
 {
 	fail_all_scenes_without_inotify(FAIL_SHORT, FAIL_PREAD, EIO);
+}
+
+/* What is to be moved was read before, when the lock was taken. */
+static void record_that_others_cut_off_is_not_moved(void)
+{
+	fail_all_scenes(FAIL_EOF, FAIL_PREAD, EIO);
 }
 
 static void writes_fail_from_some_point_on(void)
@@ -544,6 +551,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(look_or_lock_that_fails_changes_nothing),
 	CHECK_CASE(write_is_cut_short_by_a_full_disk),
 	CHECK_CASE(read_is_cut_short_by_an_error),
+	CHECK_CASE(record_that_others_cut_off_is_not_moved),
 	CHECK_CASE(writes_fail_from_some_point_on),
 	CHECK_CASE(truncation_fails_from_some_point_on),
 	CHECK_CASE(interrupted_call_is_done_again),
