@@ -274,8 +274,9 @@ def directory_that_may_not_be_searched_is_eacces_until_it_may(m):
 # Errors of the disk
 
 def strace(m, *injections):
-    """The words that let system calls fail."""
-    words = ['strace', '-D', '-f', '-o', os.path.join(m.top, 'trace')]
+    """The words that let system calls fail; no tracer bears a leak checker."""
+    words = ['strace', '-D', '-f', '-o', os.path.join(m.top, 'trace'),
+             '-E', 'LSAN_OPTIONS=detect_leaks=0']
     for injection in injections:
         words += ['-e', f'inject={injection}']
     if RUNNER or not shutil.which('strace') or subprocess.run(
