@@ -96,7 +96,7 @@ check() {
 
 run_gcc() { check gcc CC=gcc; }
 run_clang() { check clang CC=clang; }
-run_sanitizers() { check sanitizers CC=gcc CFLAGS='-g -O1' --enable-sanitizers; }
+run_sanitizers() { check sanitizers CC=clang CFLAGS='-g -O1' --enable-sanitizers; }
 
 # CUnit itself frees nothing at the end: only leaks that have no owner count.
 run_valgrind() {

@@ -146,14 +146,14 @@ void pool_file_store(const struct pool_file *file, const char *path)
 static size_t read_all(int fd, void *data, size_t size)
 {
 	size_t done = 0;
-	ssize_t n;
+	ssize_t n = 1;
 
-	do {
+	while (n > 0 && done < size) {
 		n = read(fd, (char *)data + done, size - done);
 		if (n < 0)
 			die("read");
 		done += (size_t)n;
-	} while (n > 0 && done < size);
+	}
 	return done;
 }
 
