@@ -192,11 +192,11 @@ int kvpfs_check_setattr(const struct kvpfs_call *call, const struct stat *st)
 
 	if ((set & FUSE_SET_ATTR_MODE) &&
 	    ((call->attr.st_mode ^ st->st_mode) & 07777))
-		return -EPERM;
+		return KVP_UNSUPPORTED;
 	if ((set & FUSE_SET_ATTR_UID) && call->attr.st_uid != st->st_uid)
-		return -EPERM;
+		return KVP_UNSUPPORTED;
 	if ((set & FUSE_SET_ATTR_GID) && call->attr.st_gid != st->st_gid)
-		return -EPERM;
+		return KVP_UNSUPPORTED;
 	return 0;
 }
 

@@ -33,13 +33,15 @@ struct kvpfs_waiting {
 };
 
 /* What is somebody's mistake or nobody's, and no failure. */
-static bool is_ordinary(int errnum)
+static bool is_ordinary(int result)
 {
-	static const int ordinary[] = { ENOENT, EEXIST, EINTR,	EAGAIN,
-					ESTALE, EPERM,	EACCES, EXDEV };
+	static const int ordinary[] = {
+		KVP_ABSENT,	 KVP_EXISTS, -ENOENT, -EINTR,		-EAGAIN,
+		KVP_UNSUPPORTED, -ESTALE,    -EXDEV,  KVP_NOT_WRITABLE,
+	};
 
 	for (size_t i = 0; i < sizeof(ordinary) / sizeof(*ordinary); i++)
-		if (errnum == ordinary[i])
+		if (result == ordinary[i])
 			return true;
 	return false;
 }
@@ -79,13 +81,11 @@ void kvpfs_log_failure(const struct kvpfs_call *call, int result)
 
 static void fail(struct kvpfs *fs, struct kvpfs_call *call, int result)
 {
-	int errnum = kvp_result_errno(result);
-
-	if (!is_ordinary(errnum) && !call->logged)
+	if (!is_ordinary(result) && !call->logged)
 		kvpfs_log_failure(call, result);
 	if (call->abandon)
 		call->abandon(fs, call);
-	fuse_reply_err(call->req, errnum);
+	fuse_reply_err(call->req, kvp_result_errno(result));
 }
 
 static void time_out(struct kvpfs *fs, struct kvpfs_call *call)
@@ -179,7 +179,7 @@ static void wait_for_lock(struct kvpfs *fs, struct kvpfs_call *call)
 void kvpfs_call_start(struct kvpfs_call *call)
 {
 	struct kvpfs *fs = fuse_req_userdata(call->req);
-	int r = call->run ? call->run(fs, call) : -EPERM;
+	int r = call->run ? call->run(fs, call) : KVP_UNSUPPORTED;
 
 	if (r == KVP_LOCKED)
 		wait_for_lock(fs, call);

@@ -276,7 +276,7 @@ static int run_open(struct kvpfs *fs, struct kvpfs_call *call)
 	int r = 0;
 
 	if (writes && !kinds[kind].writable)
-		return -EACCES;
+		return KVP_NOT_WRITABLE;
 	handle = calloc(1, sizeof(*handle));
 	if (!handle)
 		return -ENOMEM;
@@ -585,7 +585,7 @@ static int run_setattr(struct kvpfs *fs, struct kvpfs_call *call)
 	r = kvpfs_check_setattr(call, &st);
 	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE)) {
 		if (!kinds[kind_of(call->inode)].writable)
-			return -EACCES;
+			return KVP_NOT_WRITABLE;
 		if (call->attr.st_size != 0)
 			return -EINVAL;
 		if (call->has_handle)

@@ -144,7 +144,7 @@ static int run_mknod(struct kvpfs *fs, struct kvpfs_call *call)
 	int r = 0;
 
 	if (!S_ISREG(call->attr.st_mode))
-		return -EPERM;
+		return KVP_UNSUPPORTED;
 	/* the lookup may have to wait, when this is done already */
 	if (!call->stored)
 		r = make_key(fs, call);
@@ -221,7 +221,7 @@ static int run_rename(struct kvpfs *fs, struct kvpfs_call *call)
 
 	(void)fs;
 	if (is_reserved(call->name) || is_reserved(call->new_name))
-		return -EPERM;
+		return KVP_UNSUPPORTED;
 	if (call->new_parent != call->inode)
 		return -EXDEV;
 	if (call->flags && call->flags != RENAME_NOREPLACE && !exchange)

@@ -73,7 +73,7 @@ static int run_open(struct kvpfs *fs, struct kvpfs_call *call)
 
 	if ((call->fi.flags & O_ACCMODE) != O_RDONLY ||
 	    (call->fi.flags & O_TRUNC))
-		return -EACCES;
+		return KVP_NOT_WRITABLE;
 	handle = calloc(1, sizeof(*handle));
 	if (!handle)
 		return -ENOMEM;

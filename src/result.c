@@ -28,6 +28,8 @@ static const struct {
 	[KVP_UNTRUSTED_LINK] = { ELOOP, NONE,
 				 "pool is a symbolic link in a directory that "
 				 "others may write to" },
+	[KVP_UNSUPPORTED] = { EPERM, NONE, "a pool has no such thing" },
+	[KVP_NOT_WRITABLE] = { EACCES, NONE, "file cannot be written" },
 	[KVP_ABSENT] = { ENOENT, NONE, "key does not exist" },
 	[KVP_EXISTS] = { EEXIST, NONE, "key exists" },
 };

@@ -20,6 +20,8 @@ enum kvp_refusal {
 	KVP_LOCKED,
 	KVP_READ_ONLY,
 	KVP_UNTRUSTED_LINK,
+	KVP_UNSUPPORTED,  /* a directory, a link, another owner or mode, ... */
+	KVP_NOT_WRITABLE, /* a file that nobody can write */
 	KVP_ABSENT,
 	KVP_EXISTS,
 };

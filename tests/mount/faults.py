@@ -46,6 +46,10 @@ def write_records(m, flags, *pairs):
         os.close(fd)
 
 
+def is_logged(m, number):
+    return os.strerror(number).encode() in content(m.log)
+
+
 def assert_no_room(m, number):
     """What makes the file longer is refused, in one piece; the rest is done."""
     before = content(m.pool)
@@ -176,6 +180,7 @@ def immutable_pool_is_eperm(m):
             chattr('+i', m.pool)
             try:
                 assert_refuses_changes(m, errno.EPERM)
+                equal(is_logged(m, errno.EPERM), True)
             finally:
                 chattr('-i', m.pool)
             write(m / 'k1', b'new')
@@ -248,6 +253,7 @@ def pool_that_may_no_longer_be_opened_is_eacces_until_it_may(m):
         os.rename(new, m.pool)
         for call in (read, m / 'k1'), (write, m / 'k1', b'x'), (os.unlink, m / 'k1'):
             refused(errno.EACCES, *call)
+        equal(is_logged(m, errno.EACCES), True)
         os.chmod(m.pool, 0o400)
         equal(read(m / 'k1'), b'other')
         refused(errno.EROFS, write, m / 'k1', b'x')

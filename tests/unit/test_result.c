@@ -28,6 +28,8 @@ static const struct {
 	{ KVP_READ_ONLY, EROFS, "pool is read-only" },
 	{ KVP_UNTRUSTED_LINK, ELOOP,
 	  "pool is a symbolic link in a directory that others may write to" },
+	{ KVP_UNSUPPORTED, EPERM, "a pool has no such thing" },
+	{ KVP_NOT_WRITABLE, EACCES, "file cannot be written" },
 	{ KVP_ABSENT, ENOENT, "key does not exist" },
 	{ KVP_EXISTS, EEXIST, "key exists" },
 };
