@@ -20,6 +20,9 @@
 
 #define FD_PATH_MAX (sizeof("/proc/self/fd/") + 3 * sizeof(int))
 
+/* What happens to the file's content; all else may be about its name. */
+#define IN_CONTENT (IN_MODIFY | IN_CLOSE_WRITE)
+
 #define EVENT_MAX (sizeof(struct inotify_event) + NAME_MAX + 1)
 
 /* What tells that the directory is not where it was. */
@@ -35,6 +38,7 @@ static void forget_file(struct kvp_pool *pool)
 	pool->watch = -1;
 	pool->file = kvp_close(pool->file);
 	pool->settled = false;
+	pool->named = false;
 }
 
 /*
@@ -49,12 +53,26 @@ static void watch_file(struct kvp_pool *pool)
 		return;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", pool->file);
 	pool->watch = inotify_add_watch(pool->inotify, path,
-					IN_MODIFY | IN_CLOSE_WRITE);
+					IN_CONTENT | IN_ATTRIB | IN_MOVE_SELF);
+}
+
+static void note_event(struct kvp_pool *pool, const struct inotify_event *event,
+		       uint32_t *seen)
+{
+	bool lost = event->wd < 0; /* there were too many */
+
+	if (lost || event->wd == pool->watch) {
+		*seen |= event->mask;
+		pool->closings += (event->mask & IN_CLOSE_WRITE) != 0;
+		pool->named &= (event->mask & ~(uint32_t)IN_CONTENT) == 0;
+	}
+	if (lost || (event->wd == pool->parent_watch && event->mask & IN_GONE))
+		pool->moved = true;
 }
 
 /*
- * Reads all waiting events. Returns the union of the masks of those about the
- * file (or about too many events); notes in pool->moved those about its directory.
+ * Reads all waiting events. Returns the union of the masks of those about the file;
+ * notes in pool->named and pool->moved what concerns its name and its directory.
  */
 static uint32_t drain_events(struct kvp_pool *pool)
 {
@@ -70,13 +88,7 @@ static uint32_t drain_events(struct kvp_pool *pool)
 			const struct inotify_event *event =
 				(const void *)&buf[at];
 
-			if (event->wd == pool->parent_watch)
-				pool->moved |= (event->mask & IN_GONE) != 0;
-			else if (event->wd == pool->watch || event->wd < 0)
-				seen |= event->mask;
-			pool->closings += (event->mask & IN_CLOSE_WRITE) != 0;
-			if (event->wd < 0) /* events were lost */
-				pool->moved = true;
+			note_event(pool, event, &seen);
 			at += (ssize_t)(sizeof(*event) + event->len);
 		}
 		/* if there was room for one more, that was all */
@@ -338,9 +350,18 @@ void kvp_pool_close(struct kvp_pool *pool)
  */
 static int look(struct kvp_pool *pool, struct stat *ret_st)
 {
+	int r;
+
 	if (drain_events(pool) || (pool->watch < 0 && pool->file >= 0))
 		pool->settled = false;
-	return stat_path(pool, ret_st);
+	if (pool->named && !pool->moved)
+		return fstat(pool->file, ret_st) == 0 ? 0 : -errno;
+	r = stat_path(pool, ret_st);
+	/* a link leads elsewhere without the file's knowing */
+	pool->named = r == 0 && pool->watch >= 0 && pool->parent_watch >= 0 &&
+		      !pool->is_link && ret_st->st_ino &&
+		      same_file(ret_st, &pool->st);
+	return r;
 }
 
 static bool differs(struct kvp_pool *pool, const struct stat *st)

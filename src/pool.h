@@ -17,7 +17,9 @@
  * Change detection. "Nobody has touched the file since" is certain only if no
  * inotify event is waiting (they are queued before a writer's system call
  * returns) and the path's stat is the same; sizes and times alone miss a rewrite
- * in place within a clock tick. Without inotify each look says "changed".
+ * in place within a clock tick. Without inotify each look says "changed". As events
+ * also tell when the file loses a name, that of the descriptor will do for the
+ * path's, which takes twice as long.
  * inotify merges equal events: another program's unlocked write during ours
  * looks like ours. Its IN_CLOSE_WRITE does not, as we keep our descriptor open.
  *
@@ -56,10 +58,10 @@ struct kvp_pool {
 	bool watched;	  /* kvp_pool_watch is on */
 	bool pinned;	  /* its path must not be gone again */
 	bool moved;	  /* directory may no longer be what parent names */
-	bool is_link;	  /* path names a symbolic link that may be followed */
-	uint64_t
-		closings; /* of files by others who could write, as far as known */
-	struct stat st; /* of file, if there is one */
+	bool named;   /* the path names file, until an event says otherwise */
+	bool is_link; /* path names a symbolic link that may be followed */
+	uint64_t closings; /* by others who could write, as events tell */
+	struct stat st;	   /* of file, if there is one */
 };
 
 /*

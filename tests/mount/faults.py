@@ -264,16 +264,21 @@ def pool_that_may_no_longer_be_opened_is_eacces_until_it_may(m):
 
 
 @case(options=None, root=True)
-def directory_that_may_not_be_searched_is_eacces_until_it_may(m):
+def directory_that_may_not_be_searched_hides_a_new_pool_until_it_may(m):
     def run(m):
         place = os.path.dirname(m.pool)
+        os.chmod(place, 0)
+        write(m / 'k1', b'x')           # of the one that is open
+        equal((read(m / 'k1'), len(m.names())), (b'x', len(RECORDS)))
+        os.chmod(place, 0o700)
+        equal(m.value('k1'), b'x')
+        os.unlink(m.pool)
         os.chmod(place, 0)
         for call in (read, m / 'k1'), (write, m / 'k1', b'x'), (os.listdir, m.dir):
             refused(errno.EACCES, *call)
         os.chmod(place, 0o700)
-        equal(read(m / 'k1'), b'1' * 200)
         write(m / 'k1', b'x')
-        equal(m.value('k1'), b'x')
+        equal(m.records(), [(b'k1', b'x')])
     as_user(m, run)
 
 
