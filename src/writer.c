@@ -22,10 +22,16 @@ void kvp_writer_release(struct kvp_writer *w)
 	kvp_value_set(&w->replaced, NULL);
 }
 
+/* A new key has nothing to replace: an append goes behind what others stored. */
+static bool replaces(const struct kvp_writer *w)
+{
+	return w->pending && (w->replaced || !w->append);
+}
+
 size_t kvp_writer_view(const struct kvp_writer *w,
 		       const struct kvp_value *value, char buf[KVP_WRITER_MAX])
 {
-	size_t len = value && !w->pending ? value->len : 0;
+	size_t len = value && !replaces(w) ? value->len : 0;
 
 	if (len > 0)
 		memcpy(buf, value->data, len);

@@ -5,7 +5,8 @@
  * validated as a whole and replaced in one step. A writer holds what lies
  * between the two:
  *  - "pending": the file was created, or truncated by open, and nothing is stored
- *    of that yet. The first successful write replaces the value. If there was no
+ *    of that yet. The first successful write replaces the value (but appends to
+ *    what others have stored meanwhile under a key that was new). If there was no
  *    write, kvp_writer_commit stores the empty value, but not over what somebody
  *    else has stored meanwhile, and not if writes were refused: then an old value
  *    stays, and a new key is not made.

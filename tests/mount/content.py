@@ -414,6 +414,21 @@ def appending_handles_do_not_overwrite_each_other(m):
     equal(m.value('k'), b''.join(b'a%02db%02d' % (n, n) for n in range(50)))
 
 
+@case()
+def appending_handles_of_a_new_key_lose_nothing(m):
+    for name, more in ('n', 0), ('t', O_TRUNC), ('x', O_EXCL):
+        with opened(m / name, O_WRONLY | O_CREAT | O_APPEND | more) as maker, \
+                opened(m / name, O_WRONLY | O_CREAT | O_APPEND) as second:
+            os.write(second, b'one,')
+            os.write(maker, b'two,')
+            os.write(second, b'three')
+        equal(m.value(name), b'one,two,three')
+        with opened(m / f'{name}2', O_WRONLY | O_CREAT | O_APPEND | more) as fd:
+            pool.append(m.pool, (f'{name}2', 'theirs,'))
+            os.write(fd, b'ours')
+        equal(m.value(f'{name}2'), b'theirs,ours')
+
+
 # truncate
 
 @case(('p', 'abcdef'), ('f', 'abcdef'))

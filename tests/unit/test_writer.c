@@ -46,6 +46,18 @@ static void first_write_replaces_the_value_in_one_step(void)
 	TELL((&(struct opening){ .pending = true }), steps);
 }
 
+static void append_to_a_new_key_keeps_what_others_stored_meanwhile(void)
+{
+	static const struct step steps[] = {
+		{ OTHERS_WRITE, "theirs,", 0, 0, "theirs,", "theirs," },
+		{ WRITE, "ours", 0, 0, "theirs,ours", "theirs,ours" },
+		{ COMMIT, NULL, 0, 0, "theirs,ours", "theirs,ours" },
+		{ .deed = END },
+	};
+
+	TELL((&(struct opening){ .pending = true, .append = true }), steps);
+}
+
 static void key_that_is_made_gets_the_id_that_it_was_promised(void)
 {
 	static const struct step deeds[] = {
@@ -649,6 +661,7 @@ static void release_gives_the_replaced_value_back(void)
 static const struct check_case cases[] = {
 	CHECK_CASE(nothing_is_stored_before_the_first_write),
 	CHECK_CASE(first_write_replaces_the_value_in_one_step),
+	CHECK_CASE(append_to_a_new_key_keeps_what_others_stored_meanwhile),
 	CHECK_CASE(key_that_is_made_gets_the_id_that_it_was_promised),
 	CHECK_CASE(commit_without_a_write_stores_the_empty_value),
 	CHECK_CASE(commit_stores_nothing_over_what_others_stored),
