@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import pickle
+import re
 import select
 import signal
 import stat
@@ -188,6 +189,12 @@ def write(path, data, flags=os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
         equal(os.write(fd, data), len(data))
 
 
+def is_sanitized():
+    """Whether the program was built with one of the compiler's sanitizers."""
+    with open(KVPFS, 'rb') as file:
+        return re.search(rb'__[at]san_init', file.read()) is not None
+
+
 def is_mounted(directory):
     with open('/proc/self/mountinfo') as mounts:
         return any(line.split()[4] == directory for line in mounts)
@@ -249,6 +256,12 @@ class Mount:
         program.terminate()
         equal(program.wait(), 0)
         equal(is_mounted(self.dir), False)
+
+    def pid(self):
+        """The program's, below timeout(1)."""
+        pid = self.program.pid
+        with open(f'/proc/{pid}/task/{pid}/children') as file:
+            return int(file.read())
 
     @contextlib.contextmanager
     def mounted(self, options='', runner=()):

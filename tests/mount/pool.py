@@ -198,6 +198,15 @@ def try_lock(path, kind):
     return fd
 
 
+def locks_on(path):
+    """What /proc/locks tells of the file, of whatever kind and process. Some file
+    systems have another device number there than in stat: it is not compared."""
+    inode = f':{os.stat(path).st_ino}'
+    with open('/proc/locks') as file:
+        return [line for line in file
+                if any(word.endswith(inode) for word in line.split())]
+
+
 def hold(path, kind):
     """Holds a lock, says so, and appends each line that it reads as a record;
     an empty line or the end of the input releases the lock."""

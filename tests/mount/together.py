@@ -1,0 +1,552 @@
+#!/usr/bin/python3 -B
+# SPDX-License-Identifier: MIT
+"""Many processes at once, on both sides of a mount and on the same keys: what
+they saw and what is left must be what some serial order of their operations
+gives. Nothing of it may stay behind: no lock, no descriptor, no memory.
+
+Which keys are for what, so that each promise can be checked:
+register-N  always there; each write is another value
+fickle-N    the same, and deleted at times
+log         appended to; log-N goes on where the one before is full
+slot-N      some hold a token, which is moved to where none is
+swap-N      values are exchanged
+once-N      whoever makes it first has it
+first-N     the same, by open(2) and so through the mount alone
+any-N       everything at once; values are whole units
+"""
+
+import bisect
+import collections
+import contextlib
+import ctypes
+import errno
+import fcntl
+import itertools
+import os
+import random
+import re
+import time
+from os import O_APPEND, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY
+
+import harness
+import pool
+from harness import Child, case, equal, eventually, figures, opened, read, write
+
+INSIDE, ACTIONS = 8, 150
+REGISTERS, SLOTS, TOKENS, SWAPS, ONCE, ANY = 4, 8, 4, 6, 30, 3
+VALUE_MAX, HEAD, UNIT = 2048, 10, 5
+AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
+# Nobody gives up: how long a wait takes is not what is tested here.
+PATIENT = 'mode=full,lock_timeout=50'
+BASE = ([(f'register-{n}', '00-000000|') for n in range(REGISTERS)] +
+        [(f'slot-{n}', f'token-{n}') for n in range(TOKENS)] +
+        [(f'swap-{n}', str(n) * (n * 99 + 1)) for n in range(SWAPS)])
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def renameat2(source, target, flags):
+    if libc.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target),
+                      flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def unless(numbers, function, *arguments):
+    """Calls; returns whether that did not fail with one of these numbers."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        if error.errno not in numbers:
+            raise
+        return False
+    return True
+
+
+# The programs outside: how they lock, and how they store
+
+@contextlib.contextmanager
+def crate_lock(path):
+    """flock first, then a whole-file OFD lock; both tried until they are had."""
+    with opened(path, os.O_RDWR) as fd:
+        for kind in 'flock-ex', 'ofd-ex':
+            while not unless({errno.EAGAIN, errno.EACCES}, pool.LOCKS[kind], fd):
+                time.sleep(0.0005)
+        yield fd
+
+
+@contextlib.contextmanager
+def daemon_lock(path):
+    """A POSIX lock alone, which any close of the file would end."""
+    with opened(path, os.O_RDWR) as fd:
+        pool.set_posix_style_lock(fd, fcntl.F_SETLKW, fcntl.F_WRLCK)
+        yield fd
+
+
+def store_in_place(fd, before, after):
+    for at, record in enumerate(after):
+        if at >= len(before) or before[at] != record:
+            os.pwrite(fd, record, at * pool.RECORD_SIZE)
+    if len(after) < len(before):
+        os.ftruncate(fd, len(after) * pool.RECORD_SIZE)
+
+
+def store_anew(fd, _before, after):
+    """As the daemon does it: emptied, then written in pieces of pages."""
+    data = b''.join(after)
+    os.ftruncate(fd, 0)
+    for at in range(0, len(data), 4096):
+        os.pwrite(fd, data[at:at + 4096], at)
+
+
+STYLES = [(pool.locked, store_in_place), (pool.locked, store_in_place),
+          (crate_lock, store_in_place), (daemon_lock, store_anew)]
+
+
+class Records(list):
+    """A locked pool as a list of (key, value), with the crate's way to change it:
+    the first record is overwritten, the last one fills a gap."""
+
+    def find(self, key):
+        return next((at for at, pair in enumerate(self) if pair[0] == key), None)
+
+    def get(self, key):
+        at = self.find(key)
+        return None if at is None else self[at][1]
+
+    def put(self, key, value):
+        at = self.find(key)
+        if at is None:
+            self.append((key, value))
+        else:
+            self[at] = key, value
+
+    def delete(self, key):
+        at, last = self.find(key), self[-1:]
+        if at is None:
+            return False
+        self[at:at + 1] = last
+        self.pop()
+        return True
+
+
+# Who acts
+
+class Actor:
+    """A process: what it does, and what it remembers of that."""
+
+    def __init__(self, m, number):
+        self.m, self.number = m, number
+        self.random = random.Random()
+        self.made = itertools.count(1)
+        self.history = []               # (key, start, end, wrote, value)
+        self.marks = 0
+        self.won = []
+        self.done = collections.Counter()
+
+    def new_head(self):
+        return b'%02d-%06d|' % (self.number, next(self.made))
+
+    def new_value(self):
+        return self.new_head() + b'.' * self.random.randrange(900)
+
+    def pick(self, family, count):
+        return f'{family}-{self.random.randrange(count)}'
+
+    def remember(self, key, wrote, call, *arguments):
+        """Times a call; it returns the value that it read or wrote."""
+        start = time.monotonic_ns()
+        value = call(key, *arguments)
+        end = time.monotonic_ns()
+        if value:
+            assert re.fullmatch(rb'\d\d-\d{6}\|\.*', value), f'torn: {value!r}'
+        self.history.append((key, start, end, wrote, value and value[:HEAD]))
+
+    def write_register(self):
+        key = self.pick('register', REGISTERS)
+        self.remember(key, True, self.random.choice(self.writes))
+
+    def read_register(self):
+        self.remember(self.pick('register', REGISTERS), False, self.get)
+
+    def write_fickle(self):
+        key = self.pick('fickle', 2)
+        self.remember(key, True, self.random.choice((self.overwrite, self.delete)))
+
+    def read_fickle(self):
+        self.remember(self.pick('fickle', 2), False, self.get)
+
+    def mark(self):
+        mark = b'%02d-%04d,' % (self.number, self.marks)
+        for n in itertools.count():
+            if self.append(f'log-{n}', mark):
+                break
+        self.marks += 1
+
+    def make_once(self, family='once'):
+        """Tries names in order, so that all are after the same ones."""
+        key = f'{family}-{self.done["make_once"] % ONCE}'
+        if self.make(key):
+            self.won.append(key)
+
+    def units(self):
+        return b'%02d--,' % self.number * self.random.randrange(1, 40)
+
+    def check_units(self, value):
+        assert re.fullmatch(rb'(\d\d--,)*', value or b''), f'torn: {value!r}'
+
+    def run(self, count):
+        actions = [self.write_register, self.read_register, self.write_fickle,
+                   self.read_fickle, self.mark, self.make_once, self.move_token,
+                   self.swap, self.do_anything, self.check_all]
+        for _ in range(count):
+            action = self.random.choice(actions)
+            action()
+            self.done[action.__name__] += 1
+            self.rest()
+        return self.history, self.marks, self.won
+
+
+class Inside(Actor):
+    """Through the mount."""
+
+    def __init__(self, m, number):
+        super().__init__(m, number)
+        self.writes = (self.overwrite, self.sync, self.replace, self.change_head,
+                       self.shorten)
+
+    def rest(self):
+        pass
+
+    def get(self, key):
+        try:
+            return read(self.m / key) or None   # empty: it is just being created
+        except FileNotFoundError:
+            return None
+
+    def overwrite(self, key):
+        value = self.new_value()
+        write(self.m / key, value)
+        return value
+
+    def sync(self, key):
+        value = self.new_value()
+        with opened(self.m / key, O_WRONLY | O_TRUNC) as fd:
+            os.write(fd, value)
+            os.fsync(fd)
+        return value
+
+    def replace(self, key):
+        value, temporary = self.new_value(), f'temporary-{self.number}'
+        write(self.m / temporary, value, O_WRONLY | O_CREAT | O_EXCL)
+        os.rename(self.m / temporary, self.m / key)
+        return value
+
+    def change_head(self, key):
+        """What stands behind the head, others may have written."""
+        head = self.new_head()
+        with opened(self.m / key, O_WRONLY) as fd:
+            equal(os.pwrite(fd, head, 0), HEAD)
+        return head
+
+    def shorten(self, key):
+        """What is written is not another value; then another one is."""
+        unless({errno.EINVAL}, os.truncate, self.m / key,
+               HEAD + self.random.randrange(100))
+        return self.change_head(key)
+
+    def delete(self, key):
+        unless({errno.ENOENT}, os.unlink, self.m / key)
+
+    def append(self, key, mark):
+        with opened(self.m / key, O_WRONLY | O_APPEND | O_CREAT) as fd:
+            return unless({errno.EFBIG}, os.write, fd, mark)
+
+    def make_once(self, family='once'):
+        super().make_once(self.random.choice(('once', 'first')))
+
+    def make(self, key):
+        if key.startswith('first'):
+            return unless({errno.EEXIST}, write, self.m / key, b'made',
+                          O_WRONLY | O_CREAT | O_EXCL)
+        if self.random.random() < 0.5:
+            return unless({errno.EEXIST}, os.mknod, self.m / key)
+        temporary = f'temporary-{self.number}'
+        write(self.m / temporary, b'made')
+        if unless({errno.EEXIST}, renameat2, self.m / temporary, self.m / key,
+                  RENAME_NOREPLACE):
+            return True
+        os.unlink(self.m / temporary)
+        return False
+
+    def move_token(self):
+        one, two = (self.m / self.pick('slot', SLOTS) for _ in range(2))
+        unless({errno.ENOENT, errno.EEXIST}, renameat2, one, two, RENAME_NOREPLACE)
+
+    def swap(self):
+        one, two = (self.m / self.pick('swap', SWAPS) for _ in range(2))
+        renameat2(one, two, RENAME_EXCHANGE)
+
+    def do_anything(self):
+        one, two = (self.m / self.pick('any', ANY) for _ in range(2))
+        unless({errno.ENOENT, errno.EEXIST, errno.EINVAL, errno.EFBIG},
+               *self.random.choice((
+                   (write, one, self.units()),
+                   (write, one, self.units(), O_WRONLY | O_CREAT | O_APPEND),
+                   (write, one, self.units(), O_WRONLY | O_CREAT | O_EXCL),
+                   (os.truncate, one, UNIT * self.random.randrange(20)),
+                   (os.unlink, one), (os.rename, one, two),
+                   (renameat2, one, two, RENAME_EXCHANGE),
+                   (lambda: self.check_units(read(one)),))))
+
+    def check_all(self):
+        """One look at the directory, and one at all values."""
+        names = collections.Counter(name.partition('-')[0]
+                                    for name in os.listdir(self.m.dir))
+        equal((names['register'], names['slot'], names['swap']),
+              (REGISTERS, TOKENS, SWAPS))
+        check_conserved(dict(line.split(b'=', 1) for line in
+                             read(self.m / '.kvpfs/entries').splitlines()))
+
+
+class Outside(Actor):
+    """Under the lock, in one of several manners."""
+
+    def __init__(self, m, number):
+        super().__init__(m, number)
+        self.lock, self.store = STYLES[number % len(STYLES)]
+        self.writes = (self.overwrite,)
+
+    def rest(self):
+        time.sleep(self.random.random() / 500)
+
+    @contextlib.contextmanager
+    def records(self):
+        """Locked; what the block makes of them is stored."""
+        with self.lock(self.m.pool) as fd:
+            data = os.pread(fd, os.fstat(fd).st_size, 0)
+            equal(len(data) % pool.RECORD_SIZE, 0)
+            raw = [data[at:at + pool.RECORD_SIZE]
+                   for at in range(0, len(data), pool.RECORD_SIZE)]
+            records = Records(map(pool.decode, raw))
+            equal(len(dict(records)), len(records))     # nobody repeats keys
+            yield records
+            self.store(fd, raw, [pool.encode(*pair) for pair in records])
+
+    def get(self, key):
+        with self.records() as records:
+            return records.get(key.encode())
+
+    def overwrite(self, key):
+        value = self.new_value()
+        if self.number % len(STYLES) == 0:
+            pool.put(self.m.pool, key, value)
+        else:
+            with self.records() as records:
+                records.put(key.encode(), value)
+        return value
+
+    def delete(self, key):
+        if self.number % len(STYLES) == 0:
+            pool.delete(self.m.pool, key)
+        else:
+            with self.records() as records:
+                records.delete(key.encode())
+
+    def append(self, key, mark):
+        with self.records() as records:
+            value = (records.get(key.encode()) or b'') + mark
+            if len(value) > VALUE_MAX:
+                return False
+            records.put(key.encode(), value)
+            return True
+
+    def make(self, key):
+        with self.records() as records:
+            if records.find(key.encode()) is not None:
+                return False
+            records.put(key.encode(), b'made')
+            return True
+
+    def rename(self, records, one, two):
+        one, two = one.encode(), two.encode()
+        at = records.find(one)
+        if at is not None and records.find(two) is None:
+            records[at] = two, records[at][1]
+
+    def exchange(self, records, one, two):
+        at, to = records.find(one.encode()), records.find(two.encode())
+        if at is not None and to is not None:
+            values = records[at][1], records[to][1]
+            records[at], records[to] = ((records[at][0], values[1]),
+                                        (records[to][0], values[0]))
+
+    def move_token(self):
+        with self.records() as records:
+            self.rename(records, self.pick('slot', SLOTS), self.pick('slot', SLOTS))
+
+    def swap(self):
+        with self.records() as records:
+            self.exchange(records, self.pick('swap', SWAPS), self.pick('swap', SWAPS))
+
+    def do_anything(self):
+        one, two = self.pick('any', ANY), self.pick('any', ANY)
+        with self.records() as records:
+            self.check_units(records.get(one.encode()))
+            self.random.choice((
+                lambda: records.put(one.encode(), self.units()),
+                lambda: records.delete(one.encode()),
+                lambda: self.rename(records, one, two),
+                lambda: self.exchange(records, one, two)))()
+
+    def check_all(self):
+        with self.records() as records:
+            check_conserved(dict(records))
+
+
+# What must hold
+
+def check_conserved(entries):
+    """At each moment, of everything that is moved and exchanged."""
+    for family in 'slot', 'swap':
+        equal(sorted(value for key, value in entries.items()
+                     if key.startswith(family.encode())),
+              sorted(value.encode() for key, value in BASE if key.startswith(family)))
+
+
+def check_register(history):
+    """Whether reads and writes of a value that is never written twice have an
+    order. All of what concerns one value stands together there, so, of each value,
+    what matters is the time between the first end and the last start: if that runs
+    forward the value was there all that time, and no other one can have been; if it
+    runs backward there was one moment for all of it. (Gibbons and Korach, Testing
+    shared memories, 1997)"""
+    written = {value: start for _, start, _, wrote, value in history if wrote}
+    first, last = {}, {}
+    for _, start, end, wrote, value in history:
+        assert value in written, f'{value!r} was never written'
+        assert wrote or end >= written[value], f'{value!r} was read too early'
+        first[value] = min(end, first.get(value, end))
+        last[value] = max(start, last.get(value, start))
+    there = sorted((first[v], last[v], v) for v in first if first[v] < last[v])
+    for one, two in zip(there, there[1:]):
+        assert one[1] <= two[0], f'{one} and {two} at the same time'
+    for value, end in first.items():
+        if end < last[value]:
+            continue
+        at = bisect.bisect(there, (last[value],)) - 1
+        assert at < 0 or end >= there[at][1], f'{value!r} came within {there[at]}'
+    return len(history)
+
+
+def check_fickle(history):
+    """Absence has no identity. So only: what a read returned was written, or
+    deleted, and not replaced by others before the read began."""
+    history = [(history[0][0], 0, 0, True, None), *history]
+    writes = [entry[1:3] + (entry[4],) for entry in history if entry[3]]
+    for _, start, end, wrote, value in history:
+        if wrote:
+            continue
+        # the last start of a write that was over when the read began
+        before = max(w[0] for w in writes if w[1] < start)
+        assert any(w[2] == value and w[0] <= end and w[1] >= before for w in writes), \
+            f'{value!r} was not there'
+    return len(history)
+
+
+def check_histories(m, histories):
+    """Of each register, with a last look at what is left."""
+    entries, now = m.entries(), time.monotonic_ns()
+    by_key = collections.defaultdict(list)
+    for history in histories:
+        for entry in history:
+            by_key[entry[0]].append(entry)
+    for key, history in by_key.items():
+        value = entries.get(key.encode())
+        history.append((key, now, now, False, value and value[:HEAD]))
+        if key.startswith('fickle'):
+            check_fickle(history)
+        else:
+            check_register([(key, 0, 0, True, BASE[0][1].encode()), *history])
+    return sum(map(len, by_key.values()))
+
+
+def check_logs(m, counts):
+    """Each mark of each process, once and in its order."""
+    logs = itertools.takewhile(lambda value: value is not None,
+                               (m.value(f'log-{n}') for n in itertools.count()))
+    marks = b''.join(logs).split(b',')[:-1]
+    equal(len(marks), sum(counts))
+    for number, count in enumerate(counts):
+        equal([mark for mark in marks if mark.startswith(b'%02d-' % number)],
+              [b'%02d-%04d' % (number, n) for n in range(count)])
+    return len(marks)
+
+
+def check_winners(m, won):
+    winners = collections.Counter(itertools.chain(*won))
+    equal({name: count for name, count in winners.items() if count != 1}, {})
+    equal(sorted(key.decode() for key in m.entries()
+                 if key.startswith((b'once-', b'first-'))), sorted(winners))
+    return len(winners)
+
+
+def check_same_on_both_sides(m):
+    equal(list(pool.flaws(m.pool)), [])
+    equal({name: read(m / name) for name in m.names()}, m.entries())
+    check_conserved(m.entries())
+
+
+def act(m):
+    """One round: everybody at once, on a pool as it was at first."""
+    with opened(m / '.kvpfs/records', O_WRONLY | O_TRUNC) as fd:
+        os.write(fd, ''.join(f'{key}={value}\n' for key, value in BASE).encode())
+    children = [Child((Inside if number < INSIDE else Outside)(m, number).run, ACTIONS)
+                for number in range(INSIDE + len(STYLES))]
+    histories, counts, won = zip(*[child.result() for child in children])
+    check_same_on_both_sides(m)
+    return check_histories(m, histories), check_logs(m, counts), check_winners(m, won)
+
+
+# What must not stay behind
+
+def is_free(m):
+    """Nobody has a lock of the pool, of whatever kind."""
+    return not pool.locks_on(m.pool)
+
+
+def descriptors(m):
+    return len(os.listdir(f'/proc/{m.pid()}/fd'))
+
+
+def resident(m):
+    """KiB: of the whole program, and of its heap."""
+    with open(f'/proc/{m.pid()}/smaps') as file:
+        maps = re.split(r'^(?=[\da-f]+-[\da-f]+ )', file.read(), flags=re.M)
+    sizes = [(int(re.search(r'^Rss: +(\d+)', text, re.M)[1]), text.splitlines()[0])
+             for text in maps if text]
+    return (sum(size for size, _ in sizes),
+            sum(size for size, name in sizes if name.endswith('[heap]')))
+
+
+@case(options=PATIENT)
+def everybody_at_once_gives_what_a_serial_order_gives(m):
+    before = descriptors(m)
+    done = act(m)                       # to warm up
+    warm = resident(m)
+    for _ in range(harness.rounds(3)):
+        done = [sum(pair) for pair in zip(done, act(m))]
+    eventually(is_free, m)
+    for kind in 'flock-ex', 'ofd-ex':
+        os.close(pool.try_lock(m.pool, kind))
+    eventually(lambda: descriptors(m) == before)
+    end = resident(m)
+    waits = re.search(r'lock_waits=(\d+)', read(m / '.kvpfs/status').decode())[1]
+    figures(register_operations=done[0], marks=done[1], winners=done[2],
+            waits_for_locks=waits, descriptors=before,
+            resident_KiB=f'{warm[0]} then {end[0]}', heap_KiB=f'{warm[1]} then {end[1]}')
+    if not harness.is_sanitized():              # those keep what is freed
+        assert end[0] < warm[0] + 2048, f'resident: {warm[0]} KiB, then {end[0]} KiB'
+
+
+if __name__ == '__main__':
+    harness.main()
