@@ -90,7 +90,7 @@ static int fit_reader(struct kvpfs *fs, struct kvpfs_node *node,
 	}
 	if (fits)
 		kvpfs_dir_admit(node->file->dir, pid);
-	*ret_cached = fits || node->private;
+	*ret_cached = (fits || node->private) && !node->resized;
 	*ret_value = value;
 	return 0;
 }
@@ -546,10 +546,17 @@ int kvpfs_truncate(struct kvpfs *fs, struct kvpfs_call *call)
 				&call->value_len);
 	if (r)
 		return r;
-	if (handle)
+	if (handle) {
 		note_value(handle, value);
-	else
-		show_value(node, value);
+		return 0;
+	}
+	/*
+	 * The kernel takes over no size of this node until the caller goes on with
+	 * our reply, which may be late. Whoever reads it through the page cache
+	 * meanwhile gets the new value with zeros up to the old size.
+	 */
+	node->resized = true;
+	show_value(node, value);
 	return 0;
 }
 

@@ -210,7 +210,8 @@ struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 			node->private = true;
 		return node;
 	}
-	if (node && node->writers == 0 && node->value == item->value)
+	if (node && node->writers == 0 && !node->resized &&
+	    node->value == item->value)
 		return node;
 	if (!file)
 		file = file_new(dir, item->key, item->id);

@@ -108,6 +108,7 @@ struct kvpfs_node {
 	unsigned int makers;	 /* those of them that have created the file */
 	bool cached;		 /* the page cache may hold this value */
 	bool private;		 /* made for one who was refused */
+	bool resized;		 /* by path: see kvpfs_truncate */
 	TAILQ_ENTRY(kvpfs_node) link;
 };
 
@@ -144,7 +145,7 @@ void kvpfs_file_rename(struct kvpfs_dir *dir, struct kvp_bytes from,
 
 /*
  * The node to answer a lookup of ITEM by PID with: one that shows ITEM's value and
- * that nobody writes. NULL: no memory. The caller counts the lookup.
+ * that nobody writes or has cut. NULL: no memory. The caller counts the lookup.
  */
 struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 				  const struct kvp_item *item, pid_t pid);

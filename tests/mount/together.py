@@ -75,6 +75,14 @@ def crate_lock(path):
 
 
 @contextlib.contextmanager
+def cloud_init_lock(path):
+    """flock alone."""
+    with opened(path, os.O_RDWR) as fd:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield fd
+
+
+@contextlib.contextmanager
 def daemon_lock(path):
     """A POSIX lock alone, which any close of the file would end."""
     with opened(path, os.O_RDWR) as fd:
@@ -99,7 +107,10 @@ def store_anew(fd, _before, after):
 
 
 STYLES = [(pool.locked, store_in_place), (pool.locked, store_in_place),
-          (crate_lock, store_in_place), (daemon_lock, store_anew)]
+          (crate_lock, store_in_place)]
+# They do not keep each other out: one of them at a time.
+LAST_STYLES = itertools.cycle([(daemon_lock, store_anew),
+                               (cloud_init_lock, store_in_place)])
 
 
 class Records(list):
@@ -158,7 +169,7 @@ class Actor:
         value = call(key, *arguments)
         end = time.monotonic_ns()
         if value:
-            assert re.fullmatch(rb'\d\d-\d{6}\|\.*', value), f'torn: {value!r}'
+            assert re.fullmatch(rb'\d\d-\d{6}\|\.*', value), f'torn: {value.rstrip(bytes(1))!r}'
         self.history.append((key, start, end, wrote, value and value[:HEAD]))
 
     def write_register(self):
@@ -311,9 +322,9 @@ class Inside(Actor):
 class Outside(Actor):
     """Under the lock, in one of several manners."""
 
-    def __init__(self, m, number):
+    def __init__(self, m, number, style):
         super().__init__(m, number)
-        self.lock, self.store = STYLES[number % len(STYLES)]
+        self.lock, self.store = style
         self.writes = (self.overwrite,)
 
     def rest(self):
@@ -338,7 +349,7 @@ class Outside(Actor):
 
     def overwrite(self, key):
         value = self.new_value()
-        if self.number % len(STYLES) == 0:
+        if self.number == INSIDE:
             pool.put(self.m.pool, key, value)
         else:
             with self.records() as records:
@@ -346,7 +357,7 @@ class Outside(Actor):
         return value
 
     def delete(self, key):
-        if self.number % len(STYLES) == 0:
+        if self.number == INSIDE:
             pool.delete(self.m.pool, key)
         else:
             with self.records() as records:
@@ -500,11 +511,69 @@ def act(m):
     """One round: everybody at once, on a pool as it was at first."""
     with opened(m / '.kvpfs/records', O_WRONLY | O_TRUNC) as fd:
         os.write(fd, ''.join(f'{key}={value}\n' for key, value in BASE).encode())
-    children = [Child((Inside if number < INSIDE else Outside)(m, number).run, ACTIONS)
-                for number in range(INSIDE + len(STYLES))]
+    actors = [Inside(m, number) for number in range(INSIDE)]
+    for style in *STYLES, next(LAST_STYLES):
+        actors.append(Outside(m, len(actors), style))
+    children = [Child(actor.run, ACTIONS) for actor in actors]
     histories, counts, won = zip(*[child.result() for child in children])
     check_same_on_both_sides(m)
     return check_histories(m, histories), check_logs(m, counts), check_winners(m, won)
+
+
+# Who takes his time between the answer to a call and the next one
+
+def be_slow():
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def change_in_turn(m, how):
+    """One change after the other of `k`, which holds any number of x."""
+    be_slow()
+    for size in itertools.cycle((800, 50, 300, 1)):
+        value = b'x' * size
+        if how == 'truncate':
+            write(m / 'k', b'x' * 900)
+            os.truncate(m / 'k', size)
+        elif how == 'ftruncate':
+            with opened(m / 'k', O_WRONLY) as fd:
+                os.pwrite(fd, b'x' * 900, 0)
+                os.ftruncate(fd, size)
+        elif how == 'append':
+            write(m / 'k', b'x')
+            write(m / 'k', value, O_WRONLY | O_APPEND)
+        elif how == 'rename':
+            write(m / 'n', value)
+            os.rename(m / 'n', m / 'k')
+        elif how == 'unlink':
+            os.unlink(m / 'k')
+            write(m / 'k', value, O_WRONLY | O_CREAT | O_EXCL)
+        else:
+            write(m / 'k', value)
+
+
+def read_whole(m, count, slow):
+    if slow:
+        be_slow()
+    for _ in range(count):
+        with contextlib.suppress(FileNotFoundError), opened(m / 'k') as fd:
+            value, size = os.read(fd, 4096), os.fstat(fd).st_size
+            assert not value.strip(b'x'), 'torn: %d NULs' % value.count(b'\0')
+            equal(size, len(value))
+    return count
+
+
+@case(('k', 'x'))
+def readers_beside_slow_writers_see_whole_values(m):
+    done = collections.Counter()
+    for how in 'truncate', 'ftruncate', 'append', 'overwrite', 'rename', 'unlink':
+        writer = Child(change_in_turn, m, how)
+        readers = [Child(read_whole, m, harness.rounds(1000), slow)
+                   for slow in (False, False, True)]
+        done[how] += sum(reader.result() for reader in readers)
+        assert not writer.is_done()
+        writer.kill()
+        write(m / 'k', b'x')
+    figures(**done)
 
 
 # What must not stay behind
