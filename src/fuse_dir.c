@@ -107,7 +107,10 @@ static int run_lookup(struct kvpfs *fs, struct kvpfs_call *call)
 	return 0;
 }
 
-/* Stores the empty value for a file that is only being created. */
+/*
+ * Stores the empty value for a file that is only being created. KVP_EXISTS: others
+ * have stored one since it was looked for.
+ */
 static int store_created(struct kvpfs_dir *dir, struct kvp_bytes key)
 {
 	const struct kvpfs_file *file = kvpfs_file_find(dir, key);
@@ -116,6 +119,8 @@ static int store_created(struct kvpfs_dir *dir, struct kvp_bytes key)
 	int r = kvp_writer_commit(&writer, dir->store, key, file ? file->id : 0,
 				  &value);
 
+	if (r == 0 && !value)
+		return KVP_EXISTS;
 	if (r == 0)
 		kvp_value_unref(value);
 	return r;
@@ -185,7 +190,9 @@ static int run_unlink(struct kvpfs *fs, struct kvpfs_call *call)
 /* A rename that succeeded is in the pool, so what it renames must be. */
 static int store_if_created(struct kvpfs_dir *dir, struct kvp_bytes key)
 {
-	return is_being_created(dir, key) ? store_created(dir, key) : 0;
+	int r = is_being_created(dir, key) ? store_created(dir, key) : 0;
+
+	return r == KVP_EXISTS ? 0 : r;
 }
 
 static int rename_key(struct kvpfs_dir *dir, struct kvp_bytes from,
