@@ -27,7 +27,8 @@ test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	util-linux ed vim-enhanced rsync diffutils findutils perl-base busybox
 	strace
 	clang clang-tools-extra cppcheck ShellCheck valgrind codespell
-	compiler-rt xz procps-ng sed tar libasan libubsan mandoc groff-base'
+	compiler-rt xz procps-ng sed tar libasan libubsan libtsan mandoc
+	groff-base'
 
 case ${1-} in
 build | test) ;;

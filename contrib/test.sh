@@ -3,8 +3,8 @@
 #
 # Installs what is missing, builds, and runs every test.
 #
-#	test.sh [NAME...]	gcc (the default), clang, sanitizers, valgrind,
-#				distcheck, analysers; or all
+#	test.sh [NAME...]	gcc (the default), clang, sanitizers, tsan,
+#				valgrind, distcheck, analysers; or all
 #
 # Each NAME builds in build/NAME and leaves the tests' logs there. The last line
 # sums up what ran; the exit status is 0 if nothing failed.
@@ -81,11 +81,16 @@ build() {
 }
 
 check() {
+	echo "== $1"
+	build "$@" && run_tests "$1"
+}
+
+# Runs the tests of build/NAME, with the other arguments for make.
+run_tests() {
 	local name=$1
-	echo "== $name"
-	build "$@" || return
+	shift
 	# many tests wait for something most of the time
-	if ! make -s -j4 -C "build/$name" check >"build/$name-check.log" 2>&1; then
+	if ! make -s -j4 -C "build/$name" check "$@" >"build/$name-check.log" 2>&1; then
 		cat "build/$name-check.log" "build/$name/test-suite.log"
 		# a failure that no test accounts for
 		grep -q '^# \(FAIL\|ERROR\): *[1-9]' "build/$name-check.log" ||
@@ -97,6 +102,15 @@ check() {
 run_gcc() { check gcc CC=gcc; }
 run_clang() { check clang CC=clang; }
 run_sanitizers() { check sanitizers CC=clang CFLAGS='-g -O1' --enable-sanitizers; }
+
+# Threads are there for fsync alone: what calls it, and what does all at once.
+run_tsan() {
+	echo "== tsan"
+	build tsan CC=gcc CFLAGS='-g -O1 -fsanitize=thread' \
+		LDFLAGS=-fsanitize=thread || return
+	run_tests tsan check_PROGRAMS= check_LIBRARIES= \
+		TESTS="$(echo tests/mount/{content,control,syscalls,together}.py)"
+}
 
 # CUnit itself frees nothing at the end: only leaks that have no owner count.
 run_valgrind() {
@@ -132,10 +146,10 @@ fi
 contrib/dependencies.sh test || exit 1
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ $# -gt 0 ] || set -- gcc
-[ "$*" != all ] || set -- gcc clang sanitizers valgrind distcheck analysers
+[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers
 for name; do
 	case $name in
-	gcc | clang | sanitizers | valgrind | distcheck | analysers)
+	gcc | clang | sanitizers | tsan | valgrind | distcheck | analysers)
 		"run_$name"
 		;;
 	*)
