@@ -263,6 +263,15 @@ class Mount:
         with open(f'/proc/{pid}/task/{pid}/children') as file:
             return int(file.read())
 
+    def usage(self):
+        """Its descriptors, and the KiB that are resident of all and of its heap."""
+        with open(f'/proc/{self.pid()}/smaps') as file:
+            maps = re.split(r'^(?=[\da-f]+-[\da-f]+ )', file.read(), flags=re.M)[1:]
+        sizes = [(int(re.search(r'^Rss: +(\d+)', text, re.M)[1]), '[heap]' in text)
+                 for text in maps]
+        return (len(os.listdir(f'/proc/{self.pid()}/fd')), sum(size for size, _ in sizes),
+                sum(size for size, is_heap in sizes if is_heap))
+
     @contextlib.contextmanager
     def mounted(self, options='', runner=()):
         """A mount that is gone when the block ends, in whatever way."""

@@ -15,6 +15,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 from os import O_CREAT, O_TRUNC, O_WRONLY
 
 import harness
@@ -168,6 +169,34 @@ def no_lock_is_held_between_operations(m):
         eventually(can_lock, m.pool, kind)
 
 
+@case(('k', 'v'), ('l', 'v'), options=BRIEF)
+def no_lock_of_any_kind_is_there_while_files_are_open(m):
+    """As /proc/locks tells it, after each call."""
+    records = m / '.kvpfs/records'
+    with contextlib.ExitStack() as stack:
+        def enter(path, flags=os.O_RDONLY):
+            fd = stack.enter_context(opened(path, flags))
+            equal(pool.locks_on(m.pool), [])
+            return fd
+        os.read(enter(m / 'k'), 10)
+        for flags in O_WRONLY, O_WRONLY | O_TRUNC, os.O_RDWR | os.O_APPEND, os.O_PATH:
+            enter(m / 'l', flags)
+        enter(m / 'new', O_WRONLY | O_CREAT)
+        enter(m.dir, os.O_RDONLY | os.O_DIRECTORY)
+        for name in 'entries', 'pool', 'status', 'records', 'events':
+            os.read(enter(m / f'.kvpfs/{name}', os.O_RDONLY | os.O_NONBLOCK), 0)
+        half, anew = (enter(records, O_WRONLY | flag) for flag in (os.O_APPEND, O_TRUNC))
+        os.write(half, b'a=1\nhalf a line')
+        os.write(anew, b'k=new\n')
+        os.pwrite(enter(m / 'l', O_WRONLY), b'w', 0)
+        equal(pool.locks_on(m.pool), [])
+        with held(m, 'flock-sh'):
+            refused(errno.EBUSY, write_once, m / 'k', b'w')
+            equal(len(pool.locks_on(m.pool)), 1)        # it can tell
+        equal(pool.locks_on(m.pool), [])
+    eventually(lambda: not pool.locks_on(m.pool))
+
+
 @case(('k', 'v'), options=BRIEF)
 def neither_lock_is_kept_when_the_other_was_not_had(m):
     for kind, other in (('posix-ex', 'flock-ex'), ('flock-ex', 'ofd-ex'),
@@ -297,6 +326,80 @@ def writers_on_both_sides_lose_nothing(m):
     equal(sorted(m.names()), sorted(m.entries()))
 
 
+# Hundreds of waiting requests
+
+CLIENTS, THREADS = 8, 50
+
+
+def write_by_threads(m, client):
+    """One write each to a key of its own, all at once; returns who succeeded."""
+    done = []
+
+    def one(n):
+        write(m / f'{client}-{n}', b'w', O_WRONLY)
+        done.append(n)
+    threads = [threading.Thread(target=one, args=(n,)) for n in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sorted(done)
+
+
+def status(m, name):
+    return next(int(line[len(name) + 1:]) for line in
+                read(m / '.kvpfs/status').decode().splitlines()
+                if line.startswith(f'{name}='))
+
+
+@contextlib.contextmanager
+def crowd(m):
+    """Clients whose requests all wait for a lock that others can share."""
+    before = status(m, 'lock_waits')
+    with held(m, 'ofd-sh') as holder:
+        clients = [Child(write_by_threads, m, client) for client in range(CLIENTS)]
+        eventually(lambda: status(m, 'lock_waits') == before + CLIENTS * THREADS)
+        yield holder, clients
+
+
+@case(*[(f'{client}-{n}', 'v') for client in range(CLIENTS) for n in range(THREADS)],
+      ('l', 'other'), options=LONG)
+def hundreds_of_waiting_requests_exhaust_nothing(m):
+    names, before, most, served = m.names(), m.usage(), (0, 0), 0
+    for _ in range(harness.rounds(1)):
+        with crowd(m) as (holder, clients):
+            for _ in range(100):
+                equal(read(m / 'l'), b'other')
+                equal(os.stat(m / '0-0').st_size, 1)
+                equal(m.names(), names)
+                served += 3
+            most = max(most, m.usage())
+            assert not any(client.is_done() for client in clients)
+            holder.release()
+            for client in clients:
+                equal(client.result(), list(range(THREADS)))
+        equal(set(m.entries().values()), {b'w', b'other'})
+        with opened(m / '.kvpfs/records', O_WRONLY | O_TRUNC) as fd:
+            os.write(fd, b''.join(name + b'=v\n' for name in names[:-1]) + b'l=other')
+        with crowd(m) as (holder, clients):
+            for client in clients[1:]:
+                equal(client.kill(), signal.SIGKILL)
+            equal(read(m / 'l'), b'other')
+            assert not clients[0].is_done()
+            holder.release()
+            equal(clients[0].result(), list(range(THREADS)))
+        equal({key for key, value in m.entries().items() if value == b'w'},
+              {b'0-%d' % n for n in range(THREADS)})
+    equal(status(m, 'lock_timeouts'), 0)
+    after = m.usage()
+    harness.figures(waiting=CLIENTS * THREADS, served_meanwhile=served,
+                    descriptors=f'{before[0]}, {most[0]}, {after[0]}',
+                    resident_KiB=f'{before[1]}, {most[1]}, {after[1]}')
+    equal((most[0], after[0]), (before[0], before[0]))
+    if not harness.is_sanitized():
+        assert max(most[1], after[1]) < before[1] + 4096
+
+
 # Ending a wait
 
 def errno_of(call, *arguments):
@@ -335,6 +438,96 @@ def signal_ends_a_waiting_read_at_once_with_eintr(m):
         eventually(interrupt, child)
         equal(child.result(), errno.EINTR)
     equal(read(m / 'k'), b'w')
+
+
+def reading(m):
+    """Calls that look at the pool."""
+    paths = [m / 'k', *(m / f'.kvpfs/{name}'
+                        for name in ('records', 'entries', 'pool', 'status'))]
+    yield from ((libc.open, os.fsencode(path), os.O_RDONLY) for path in paths)
+    yield libc.open, os.fsencode(m.dir), os.O_RDONLY | os.O_DIRECTORY
+    yield libc.access, os.fsencode(m / 'k'), os.R_OK
+    yield libc.statfs, os.fsencode(m.dir), ctypes.create_string_buffer(256)
+
+
+def close_half_a_line(records):
+    fd = os.open(records, O_WRONLY | os.O_APPEND)
+    os.write(fd, b'half=line')
+    return libc.close(fd)
+
+
+@contextlib.contextmanager
+def changing(m):
+    """Calls that change it."""
+    known, new, records = (os.fsencode(m / name)
+                           for name in ('l', 'n', '.kvpfs/records'))
+    with opened(m / 'k', O_WRONLY) as fd, opened(m / 'p', O_WRONLY | O_TRUNC) as pending, \
+            opened(records, O_WRONLY | os.O_APPEND) as whole:
+        yield [(libc.write, fd, b'w', 1), (libc.ftruncate, fd, ctypes.c_long(0)),
+               (libc.truncate, known, ctypes.c_long(0)), (libc.unlink, known),
+               (libc.rename, known, new), (libc.renameat2, -100, known, -100, new, 1),
+               (libc.mknod, new, stat.S_IFREG | 0o644, 0), (libc.fsync, pending),
+               (libc.write, whole, b'a=b\n', 4), (close_half_a_line, records)]
+
+
+def blocked(*call):
+    child = Child(errno_of, *call)
+    eventually(child.is_blocked)
+    return child
+
+
+def ended_by_signal(child):
+    eventually(interrupt, child)
+    equal(child.result(), errno.EINTR)
+
+
+def ended_by_kill(child):
+    equal(child.kill(), signal.SIGKILL)
+
+
+@case(('k', 'v'), ('l', 'v'), ('p', 'v'), options=LONG)
+def whatever_waits_to_change_ends_at_once_by_a_signal_or_kill(m):
+    with changing(m) as calls:
+        before = m.records()
+        for kind in EXCLUSIVE + SHARED:
+            with held(m, kind):
+                for call in calls:
+                    for end in ended_by_signal, ended_by_kill:
+                        end(blocked(*call))
+                        equal(read(m / 'l'), b'v')
+        equal(m.records(), before)
+    equal(status(m, 'lock_timeouts'), 0)        # none had to be waited for
+
+
+@case(('k', 'v'), options=LONG)
+def whatever_waits_to_read_ends_at_once_by_a_signal_or_kill(m):
+    for kind in EXCLUSIVE:
+        with held(m, kind) as holder:
+            holder.append(f'{kind}=1')
+            for call in reading(m):
+                for end in ended_by_signal, ended_by_kill:
+                    end(blocked(*call))
+    equal(status(m, 'lock_timeouts'), 0)
+
+
+@case(('k', 'v'), options=LONG)
+def whatever_waits_to_read_goes_on_when_the_lock_is_released(m):
+    for kind in EXCLUSIVE:
+        with held(m, kind) as holder:
+            holder.append(f'{kind}=1')
+            children = [blocked(*call) for call in reading(m)]
+            assert not any(child.is_done() for child in children)
+            holder.release()
+            equal({child.result() for child in children}, {0})
+
+
+@case(('k', 'v'), options='lock_timeout=0.02')
+def whatever_waits_to_read_is_ebusy_in_the_end(m):
+    for kind in EXCLUSIVE:
+        with held(m, kind) as holder:
+            holder.append(f'{kind}=1')
+            for call in reading(m):
+                equal(Child(errno_of, *call).result(), errno.EBUSY)
 
 
 @case(('k', 'v'), options=LONG)

@@ -614,38 +614,24 @@ def is_free(m):
     return not pool.locks_on(m.pool)
 
 
-def descriptors(m):
-    return len(os.listdir(f'/proc/{m.pid()}/fd'))
-
-
-def resident(m):
-    """KiB: of the whole program, and of its heap."""
-    with open(f'/proc/{m.pid()}/smaps') as file:
-        maps = re.split(r'^(?=[\da-f]+-[\da-f]+ )', file.read(), flags=re.M)
-    sizes = [(int(re.search(r'^Rss: +(\d+)', text, re.M)[1]), text.splitlines()[0])
-             for text in maps if text]
-    return (sum(size for size, _ in sizes),
-            sum(size for size, name in sizes if name.endswith('[heap]')))
-
-
 @case(options=PATIENT)
 def everybody_at_once_gives_what_a_serial_order_gives(m):
-    before = descriptors(m)
+    before = m.usage()
     done = act(m)                       # to warm up
-    warm = resident(m)
+    warm = m.usage()
     for _ in range(harness.rounds(3)):
         done = [sum(pair) for pair in zip(done, act(m))]
     eventually(is_free, m)
     for kind in 'flock-ex', 'ofd-ex':
         os.close(pool.try_lock(m.pool, kind))
-    eventually(lambda: descriptors(m) == before)
-    end = resident(m)
+    eventually(lambda: m.usage()[0] == before[0])
+    end = m.usage()
     waits = re.search(r'lock_waits=(\d+)', read(m / '.kvpfs/status').decode())[1]
     figures(register_operations=done[0], marks=done[1], winners=done[2],
-            waits_for_locks=waits, descriptors=before,
-            resident_KiB=f'{warm[0]} then {end[0]}', heap_KiB=f'{warm[1]} then {end[1]}')
+            waits_for_locks=waits, descriptors=end[0],
+            resident_KiB=f'{warm[1]} then {end[1]}', heap_KiB=f'{warm[2]} then {end[2]}')
     if not harness.is_sanitized():              # those keep what is freed
-        assert end[0] < warm[0] + 512, f'resident: {warm[0]} KiB, then {end[0]} KiB'
+        assert end[1] < warm[1] + 512, 'memory is lost'
 
 
 if __name__ == '__main__':
