@@ -177,9 +177,10 @@ static int open_node(struct kvpfs *fs, struct kvpfs_call *call,
 	if (file->unlinked)
 		return open_unlinked(fs, call, node);
 	r = kvpfs_find(fs, file->dir, file->key, &item);
-	if (r == KVP_ABSENT && !node->readers &&
-	    !node->writers) /* look again */
-		return kvpfs_dir_refuse(file->dir, pid) ? -ESTALE : r;
+	if (r == KVP_ABSENT && !node->readers && !node->writers &&
+	    kvpfs_dir_refuse(file->dir, pid)) /* look again */
+		return -ESTALE;
+	/* gone again since it was looked up; there may be an O_CREAT behind this */
 	if (r == KVP_ABSENT)
 		return open_unlinked(fs, call, node);
 	if (r == 0 && opens_for_writing(call->fi.flags)) {

@@ -336,6 +336,18 @@ def open_without_a_new_lookup_has_one_version_or_is_estale(m):
 
 
 @case(('k', 'original'))
+def file_deleted_outside_after_its_lookup_can_be_opened(m):
+    """As when a key goes between LOOKUP and OPEN, twice: open(O_CREAT) must find
+    or make it then, and so cannot be ENOENT."""
+    with opened(m / 'k', os.O_PATH) as path:
+        pool.delete(m.pool, 'k')
+        equal(read(f'/proc/self/fd/{path}'), b'original')
+        refused(errno.ENOENT, os.stat, m / 'k')
+        write(f'/proc/self/fd/{path}', b'anew', O_WRONLY | O_TRUNC)
+        equal(m.records(), [(b'k', b'anew')])
+
+
+@case(('k', 'original'))
 def read_handle_keeps_its_version_when_the_key_is_deleted_outside(m):
     with opened(m / 'k') as fd:
         pool.delete(m.pool, 'k')
