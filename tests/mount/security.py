@@ -354,13 +354,13 @@ def who_may_only_read_the_pool_holds_up_each_operation_once_at_most(m):
                   for _ in range(1 if once else 3)]
         if once:
             eventually(pool.locks_on, m.pool)
-        done, busy, longest = try_often(20, write_once, m / 'k')
+        done, busy, longest = try_often(10, write_once, m / 'k')
         equal(read(m / 'l'), b'other')          # which needs no lock
         for other in others:
             other.kill()
         equal(timeouts(m) - started, busy)      # each was refused in time
         if once:
-            equal(busy, 20)
+            equal(busy, 10)
         write_once(m / 'k')
         harness.figures(lock='shared' if kind == fcntl.LOCK_SH else 'exclusive',
                         held='all the time' if once else 'again and again',

@@ -33,7 +33,7 @@ import harness
 import pool
 from harness import Child, case, equal, eventually, figures, opened, read, write
 
-INSIDE, ACTIONS = 8, 150
+INSIDE, ACTIONS = 8, 120
 REGISTERS, SLOTS, TOKENS, SWAPS, ONCE, ANY = 4, 8, 4, 6, 30, 3
 VALUE_MAX, HEAD, UNIT = 2048, 10, 5
 AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
@@ -553,13 +553,24 @@ def mknod_and_an_outsider_never_both_make_a_key(m):
 
 # Who takes his time between the answer to a call and the next one
 
-def be_slow():
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+def schedule(pid, policy):
+    os.sched_setscheduler(pid, policy, os.sched_param(0))
+
+
+@contextlib.contextmanager
+def slowly(function, *arguments):
+    """While the block runs; the function must not end by then."""
+    child = Child(function, *arguments)
+    schedule(child.pid, os.SCHED_IDLE)
+    yield
+    if child.is_done():
+        raise AssertionError(child.result())
+    schedule(child.pid, os.SCHED_OTHER)         # else it may take long to die
+    child.kill()
 
 
 def change_in_turn(m, how):
     """One change after the other of `k`, which holds any number of x."""
-    be_slow()
     for size in itertools.cycle((800, 50, 300, 1)):
         value = b'x' * size
         if how == 'truncate':
@@ -582,27 +593,24 @@ def change_in_turn(m, how):
             write(m / 'k', value)
 
 
-def read_whole(m, count, slow):
-    if slow:
-        be_slow()
-    for _ in range(count):
+def read_whole(m, numbers):
+    for _ in numbers:
         with contextlib.suppress(FileNotFoundError), opened(m / 'k') as fd:
             value, size = os.read(fd, 4096), os.fstat(fd).st_size
             assert not value.strip(b'x'), 'torn: %d NULs' % value.count(b'\0')
             equal(size, len(value))
-    return count
 
 
 @case(('k', 'x'))
 def readers_beside_slow_writers_see_whole_values(m):
     done = collections.Counter()
     for how in 'truncate', 'ftruncate', 'append', 'overwrite', 'rename', 'unlink':
-        writer = Child(change_in_turn, m, how)
-        readers = [Child(read_whole, m, harness.rounds(1000), slow)
-                   for slow in (False, False, True)]
-        done[how] += sum(reader.result() for reader in readers)
-        assert not writer.is_done()
-        writer.kill()
+        count = harness.rounds(2000 if how == 'truncate' else 600)
+        with slowly(change_in_turn, m, how), slowly(read_whole, m, itertools.count()):
+            readers = [Child(read_whole, m, range(count)) for _ in range(2)]
+            for reader in readers:
+                reader.result()
+                done[how] += count
         write(m / 'k', b'x')
     figures(**done)
 
@@ -619,7 +627,7 @@ def everybody_at_once_gives_what_a_serial_order_gives(m):
     before = m.usage()
     done = act(m)                       # to warm up
     warm = m.usage()
-    for _ in range(harness.rounds(3)):
+    for _ in range(harness.rounds(2)):
         done = [sum(pair) for pair in zip(done, act(m))]
     eventually(is_free, m)
     for kind in 'flock-ex', 'ofd-ex':
