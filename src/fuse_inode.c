@@ -201,16 +201,11 @@ struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 {
 	struct kvpfs_file *file = kvpfs_file_find(dir, item->key);
 	struct kvpfs_node *node = file ? file->node : NULL;
+	bool refused = find_refusal(dir, pid);
 
 	if (file && file->id != item->id)
 		dir->other_ids = true;
-	if (file && find_refusal(dir, pid)) {
-		node = node_new(file, item->value);
-		if (node)
-			node->private = true;
-		return node;
-	}
-	if (node && node->writers == 0 && !node->resized &&
+	if (!refused && node && node->writers == 0 && !node->resized &&
 	    node->value == item->value)
 		return node;
 	if (!file)
@@ -219,7 +214,10 @@ struct kvpfs_node *kvpfs_node_get(struct kvpfs_dir *dir,
 		return NULL;
 	kvpfs_file_ref(file);
 	node = node_new(file, item->value);
-	if (node)
+	/* of a new file, too: nobody else may come in between again */
+	if (node && refused)
+		node->private = true;
+	else if (node)
 		make_current(file, node);
 	kvpfs_file_unref(file);
 	return node;

@@ -615,6 +615,35 @@ def readers_beside_slow_writers_see_whole_values(m):
     figures(**done)
 
 
+def repeat(m, count, action):
+    for _ in range(count):
+        action(m)
+
+
+def cut(m):
+    unless({errno.EINVAL}, os.truncate, m / 'k', random.randrange(50))
+
+
+def replace(m):
+    write(m / f'new-{os.getpid()}', b'x' * 100)
+    os.rename(m / f'new-{os.getpid()}', m / 'k')
+
+
+def put_outside(m):
+    pool.put(m.pool, 'k', 'x' * 100)
+
+
+@case(('k', 'x'), options=PATIENT)
+def nobody_is_told_that_a_file_is_stale(m):
+    """Who must look a name up again is not sent there twice."""
+    count = harness.rounds(100)
+    for child in [Child(repeat, m, count, action) for action in
+                  (cut, cut, cut, replace, replace, put_outside, put_outside,
+                   *(lambda m: read(m / 'k'),) * 3, lambda m: write(m / 'k', b'y'))]:
+        child.result()
+    figures(calls_each=count)
+
+
 # What must not stay behind
 
 def is_free(m):
