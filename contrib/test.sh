@@ -4,7 +4,7 @@
 # Installs what is missing, builds, and runs every test.
 #
 #	test.sh [NAME...]	gcc (the default), clang, sanitizers, tsan,
-#				valgrind, distcheck, analysers; or all
+#				valgrind, distcheck, analysers, fuzz; or all
 #
 # Each NAME builds in build/NAME and leaves the tests' logs there. The last line
 # sums up what ran; the exit status is 0 if nothing failed.
@@ -139,6 +139,18 @@ run_analysers() {
 		xargs clang-format --dry-run --Werror"
 }
 
+# A short look; "make fuzz FUZZ_SECONDS=N" takes a longer one.
+run_fuzz() {
+	local log=build/fuzz-run.log
+	echo "== fuzz"
+	rm -rf build/fuzz
+	mkdir -p build/fuzz
+	(cd build/fuzz && "$top/configure" -q CC=clang && make -s fuzz) 2>&1 | tee $log
+	count "$(grep -c '^ok ' $log)" "$(grep -c '^not ok ' $log)" \
+		"$(grep -c '^SKIP: ' $log)"
+	grep -qE '^(ok|not ok|SKIP:) ' $log || count 0 1 0
+}
+
 if [ -e config.status ]; then
 	echo "the source tree itself is configured: 'make distclean' first" >&2
 	exit 1
@@ -146,10 +158,10 @@ fi
 contrib/dependencies.sh test || exit 1
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ $# -gt 0 ] || set -- gcc
-[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers
+[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers fuzz
 for name; do
 	case $name in
-	gcc | clang | sanitizers | tsan | valgrind | distcheck | analysers)
+	gcc | clang | sanitizers | tsan | valgrind | distcheck | analysers | fuzz)
 		"run_$name"
 		;;
 	*)

@@ -3,19 +3,10 @@
  * Keys and file names: each key has one name, which leads back to it, and each
  * name that leads to a key is the name of that key.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "name.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void encode_and_decode(struct kvp_bytes key)
 {

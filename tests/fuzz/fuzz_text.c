@@ -3,19 +3,10 @@
  * The text of records: what can be parsed is what formatting makes of it, and any
  * records can be parsed back.
  */
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "text.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(bool claim)
-{
-	if (!claim)
-		abort();
-}
 
 static void format(const struct kvp_pair *pairs, size_t count,
 		   struct kvp_text *text)
