@@ -17,7 +17,7 @@ test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 	busybox strace
 	clang clang-tidy cppcheck shellcheck valgrind codespell
 	libclang-rt-14-dev|libclang-rt-dev gdb xz-utils procps sed tar
-	mandoc groff-base'
+	mandoc groff-base systemd-container'
 # Not for every distribution and machine; what it is for is skipped without it.
 extra_apt=hyperv-daemons
 extra_dnf=hypervkvpd
@@ -28,7 +28,7 @@ test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	strace
 	clang clang-tools-extra cppcheck ShellCheck valgrind codespell
 	compiler-rt xz procps-ng sed tar libasan libubsan libtsan mandoc
-	groff-base'
+	groff-base systemd-container'
 
 case ${1-} in
 build | test) ;;

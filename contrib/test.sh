@@ -4,7 +4,8 @@
 # Installs what is missing, builds, and runs every test.
 #
 #	test.sh [NAME...]	gcc (the default), clang, sanitizers, tsan,
-#				valgrind, distcheck, analysers, fuzz; or all
+#				valgrind, distcheck, analysers, fuzz, systemd;
+#				or all
 #
 # Each NAME builds in build/NAME and leaves the tests' logs there. The last line
 # sums up what ran; the exit status is 0 if nothing failed.
@@ -151,6 +152,27 @@ run_fuzz() {
 	grep -qE '^(ok|not ok|SKIP:) ' $log || count 0 1 0
 }
 
+# Sums up a script that prints TAP and is run here, not by automake.
+tap() {
+	local log=$1 failed_here status=0
+	shift
+	"$@" >"$log" 2>&1 || status=$?
+	cat "$log"
+	failed_here=$(grep -c '^not ok' "$log")
+	if [ "$failed_here" -eq 0 ] && [ "$status" -ne 0 ] && [ "$status" -ne 77 ]; then
+		echo "not ok - $1: exit status $status"
+		failed_here=1
+	fi
+	count "$(grep '^ok' "$log" | grep -vc '# SKIP')" "$failed_here" \
+		"$(grep -c '# SKIP' "$log")"
+}
+
+run_systemd() {
+	echo "== systemd"
+	build systemd || return
+	tap build/systemd-check.log tests/systemd.sh build/systemd
+}
+
 if [ -e config.status ]; then
 	echo "the source tree itself is configured: 'make distclean' first" >&2
 	exit 1
@@ -158,17 +180,14 @@ fi
 contrib/dependencies.sh test || exit 1
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ $# -gt 0 ] || set -- gcc
-[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers fuzz
+[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers \
+	fuzz systemd
 for name; do
-	case $name in
-	gcc | clang | sanitizers | tsan | valgrind | distcheck | analysers | fuzz)
-		"run_$name"
-		;;
-	*)
+	if ! declare -F "run_$name" >/dev/null; then
 		echo "test.sh: no such test: $name" >&2
 		exit 2
-		;;
-	esac
+	fi
+	"run_$name"
 done
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
