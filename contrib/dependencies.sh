@@ -5,6 +5,7 @@
 #
 #	dependencies.sh build		to build and mount
 #	dependencies.sh test		the same, and to run every test
+#	dependencies.sh packages	to build packages and check them
 #
 # with apt (Debian, Ubuntu) or dnf (Fedora, Azure Linux, RHEL). Does nothing, and
 # needs no rights, where nothing is missing.
@@ -21,6 +22,8 @@ test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 # Not for every distribution and machine; what it is for is skipped without it.
 extra_apt=hyperv-daemons
 extra_dnf=hypervkvpd
+packages_apt='debhelper lintian rpm rpmlint apparmor'
+packages_dnf='rpm-build rpmlint'
 build_dnf='gcc make autoconf automake pkgconf-pkg-config fuse3-devel fuse3
 	libunistring-devel'
 test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
@@ -31,9 +34,9 @@ test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	groff-base systemd-container'
 
 case ${1-} in
-build | test) ;;
+build | test | packages) ;;
 *)
-	echo "usage: dependencies.sh build|test" >&2
+	echo "usage: dependencies.sh build|test|packages" >&2
 	exit 2
 	;;
 esac
@@ -109,10 +112,12 @@ install_dnf() {
 
 [ "$1" = test ] || extra_apt='' extra_dnf=''
 if command -v apt-get >/dev/null; then
-	[ "$1" = build ] || build_apt="$build_apt $test_apt"
+	[ "$1" != test ] || build_apt="$build_apt $test_apt"
+	[ "$1" != packages ] || build_apt="$build_apt $packages_apt"
 	install_apt "$build_apt" "$extra_apt"
 elif command -v dnf >/dev/null; then
-	[ "$1" = build ] || build_dnf="$build_dnf $test_dnf"
+	[ "$1" != test ] || build_dnf="$build_dnf $test_dnf"
+	[ "$1" != packages ] || build_dnf="$build_dnf $packages_dnf"
 	install_dnf "$build_dnf" "$extra_dnf"
 else
 	echo "neither apt-get nor dnf is here: please install by hand:" >&2

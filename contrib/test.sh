@@ -4,8 +4,8 @@
 # Installs what is missing, builds, and runs every test.
 #
 #	test.sh [NAME...]	gcc (the default), clang, sanitizers, tsan,
-#				valgrind, distcheck, analysers, fuzz, systemd;
-#				or all
+#				valgrind, distcheck, analysers, fuzz, systemd,
+#				packages; or all
 #
 # Each NAME builds in build/NAME and leaves the tests' logs there. The last line
 # sums up what ran; the exit status is 0 if nothing failed.
@@ -173,6 +173,61 @@ run_systemd() {
 	tap build/systemd-check.log tests/systemd.sh build/systemd
 }
 
+# Whether the commands are there; says so if not.
+have() {
+	local command
+	for command; do
+		command -v "$command" >/dev/null && continue
+		echo "skipped: needs $command"
+		count 0 0 1
+		return 1
+	done
+}
+
+# Prints what the command says only if it fails.
+quiet() {
+	local log=$1
+	shift
+	"$@" >"$log" 2>&1 || {
+		cat "$log"
+		return 1
+	}
+}
+
+# Where this is no system of RPMs, their macros and packages are not to be had.
+build_rpm() {
+	local macros=()
+	[ "$(rpm -E '%{?_unitdir}')" ] ||
+		macros=(--nodeps -D '_unitdir /usr/lib/systemd/system'
+			-D 'systemd_post() :' -D 'systemd_preun() :'
+			-D 'systemd_postun_with_restart() :')
+	rm -rf build/rpm
+	rpmbuild -ta --quiet --nocheck -D "_topdir $top/build/rpm" "${macros[@]}" \
+		build/deb/dist/kvpfs-*.tar.xz
+}
+
+run_packages() {
+	echo "== packages"
+	mkdir -p build
+	contrib/dependencies.sh packages >build/packages.log 2>&1 ||
+		echo "going on with what there is"
+	if have dpkg-buildpackage dh lintian; then
+		step "Debian package" quiet build/deb.log \
+			env DEB_BUILD_OPTIONS=nocheck contrib/build-deb.sh -b
+		step lintian lintian --allow-root --fail-on error,warning build/deb/*.changes
+		if have rpmbuild; then
+			step "RPM package" quiet build/rpm.log build_rpm
+		fi
+	fi
+	if have rpmlint; then
+		step rpmlint quiet build/rpmlint.log rpmlint contrib/kvpfs.spec
+	fi
+	if have apparmor_parser; then
+		step "AppArmor profile" quiet build/apparmor.log \
+			apparmor_parser -QK contrib/apparmor/usr.bin.kvpfs
+	fi
+}
+
 if [ -e config.status ]; then
 	echo "the source tree itself is configured: 'make distclean' first" >&2
 	exit 1
@@ -181,7 +236,7 @@ contrib/dependencies.sh test || exit 1
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ $# -gt 0 ] || set -- gcc
 [ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers \
-	fuzz systemd
+	fuzz systemd packages
 for name; do
 	if ! declare -F "run_$name" >/dev/null; then
 		echo "test.sh: no such test: $name" >&2
