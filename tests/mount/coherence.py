@@ -13,7 +13,7 @@ from os import O_RDWR, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, numbered, opened, read, refused, write
+from harness import Child, case, equal, exchange, numbered, opened, read, refused, write
 
 ROUNDS = 300
 
@@ -168,6 +168,22 @@ def pool_replaced_by_rename_is_noticed(m):
     os.rename(other, m.pool)
     write(m / 'b', b'2')
     equal(m.records(), [(b'a', b'x'), (b'b', b'2')])
+
+
+@case(('a', '1'))
+def pool_renamed_away_and_exchanged_is_noticed(m):
+    other = os.path.join(m.top, 'other')
+    for n in range(ROUNDS):
+        os.rename(m.pool, other)
+        equal(m.names(), [])
+        os.link(other, m.pool)
+        equal(read(m / 'a'), b'1')
+        os.unlink(other)
+        pool.build(other, ('b', '%03d' % n))
+        exchange(other, m.pool)
+        equal(read(m / 'b'), b'%03d' % n)
+        exchange(other, m.pool)
+        equal(m.names(), [b'a'])
 
 
 @case(('a', '1'))

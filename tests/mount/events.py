@@ -21,12 +21,11 @@ from os import O_CREAT, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, eventually, numbered, opened, read, refused, write
+from harness import (Child, case, equal, eventually, exchange, libc, numbered, opened,
+                     read, refused, write)
 
 PATIENCE = 20                   # seconds after which something never comes
 LOG_SIZE = 65536                # bytes of lines that a reader may lag behind
-AT_FDCWD, RENAME_EXCHANGE = -100, 2
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def events(m):
@@ -185,8 +184,7 @@ def renaming_is_told_as_delete_and_set(m):
         reader.tells('delete a', 'set n')
         os.rename(m / 'b', m / 'c')
         reader.tells('delete b', 'set c')
-        paths = [os.fsencode(m / name) for name in ('c', 'n')]
-        equal(libc.renameat2(AT_FDCWD, paths[0], AT_FDCWD, paths[1], RENAME_EXCHANGE), 0)
+        exchange(m / 'c', m / 'n')
         equal(sorted(reader.lines(2)), ['set c', 'set n'])
         reader.tells()
 

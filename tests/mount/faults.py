@@ -6,7 +6,6 @@ the pool is as it was, and all works again when the reason is gone.
 """
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
@@ -16,24 +15,16 @@ from os import O_APPEND, O_CREAT, O_RDONLY, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import (NOBODY, RUNNER, Child, Skip, case, equal, eventually, opened, read,
-                     refused, write)
+from harness import (NOBODY, RUNNER, Child, Skip, case, equal, eventually, exchange,
+                     opened, read, refused, write)
 
 # The last one ends within a page: a part of what follows it always finds room.
 RECORDS = [(f'k{n}', f'{n}' * 200) for n in range(9)]
-EXCHANGE = 2
-
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 def content(path):
     with open(path, 'rb') as file:
         return file.read()
-
-
-def exchange(one, two):
-    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(two), EXCHANGE) != 0:
-        raise OSError(ctypes.get_errno(), one)
 
 
 def write_records(m, flags, *pairs):

@@ -37,8 +37,11 @@ SOAK = int(os.environ.get('KVPFS_SOAK', '1'))
 NOBODY = 65534
 CAP_SYS_ADMIN = 21
 CLONE_NEWNS = 0x20000
+AT_FDCWD = -100
+NOREPLACE, EXCHANGE = 1, 2              # for renameat2
 CAP = 1024                              # keys that a store may hold
 
+libc = ctypes.CDLL(None, use_errno=True)
 cases = []
 
 
@@ -158,7 +161,7 @@ class Child:
 def with_mounts(function, *commands):
     """Runs the rest of a case behind mounts that only it can see."""
     def run():
-        if ctypes.CDLL(None).unshare(CLONE_NEWNS) != 0:
+        if libc.unshare(CLONE_NEWNS) != 0:
             return 'no mount namespaces here'
         for command in (['mount', '--make-rprivate', '/'], *commands):
             if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
@@ -193,6 +196,17 @@ def is_sanitized():
     """Whether the program was built with one of the compiler's sanitizers."""
     with open(KVPFS, 'rb') as file:
         return re.search(rb'__[at]san_init', file.read()) is not None
+
+
+def renameat2(source, target, flags):
+    if libc.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target),
+                      flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def exchange(one, two):
+    renameat2(one, two, EXCHANGE)
 
 
 def is_mounted(directory):

@@ -8,7 +8,6 @@ Only write(2) may be cut, and only between pages: then the record that it was
 about may begin as the new one and go on as the old one.
 """
 
-import ctypes
 import errno
 import mmap
 import os
@@ -20,23 +19,15 @@ from os import O_APPEND, O_CREAT, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, eventually, figures, opened, read, rounds, write
+from harness import Child, case, equal, eventually, exchange, figures, opened, read, rounds, write
 
 CLIENTS = 3
 KEYS = 8                                # of each client
 SET = 60                                # keys of the pools that replace each other
 MOST_RECORDS = 200
-EXCHANGE = 2
 DEAD = errno.ENOTCONN, errno.ECONNABORTED
 STEADY = [(b'steady-%d' % n, b'%d' % n * n * 40) for n in range(12)]
 ODD = [(b'', b'no entry'), (b'\xff', b'not UTF-8'), (b'noise', b'v\0stale bytes')]
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def exchange(one, two):
-    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(two), EXCHANGE) != 0:
-        raise OSError(ctypes.get_errno(), one)
 
 
 def any_value(chance):

@@ -20,12 +20,11 @@ from os import O_CREAT, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, eventually, opened, read, refused, write
+from harness import Child, case, equal, eventually, libc, opened, read, refused, write
 
 EXCLUSIVE = 'flock-ex', 'posix-ex', 'ofd-ex'
 SHARED = 'flock-sh', 'posix-sh', 'ofd-sh'
 BRIEF, LONG = 'lock_timeout=0.1', 'lock_timeout=40'
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Holder:

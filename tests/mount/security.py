@@ -6,7 +6,6 @@ is built.
 """
 
 import collections
-import ctypes
 import errno
 import fcntl
 import itertools
@@ -21,19 +20,13 @@ from os import (O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_PATH, O_RDONLY, O_RDWR
 
 import harness
 import pool
-from harness import NOBODY, Child, Skip, case, equal, eventually, opened, read, refused, \
-    write
+from harness import (NOBODY, Child, Skip, case, equal, eventually, exchange, opened,
+                     read, refused, write)
 
 OWNER, GROUP = 1234, 4242
 MODES = 0o600, 0o640, 0o644, 0o666, 0o604, 0o660, 0o602, 0o400, 0o444, 0o000
 CONTROLS = 'records', 'entries', 'pool', 'status', 'events'
 AS_NOBODY = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def exchange(one, two):
-    if libc.renameat2(-100, os.fsencode(one), -100, os.fsencode(two), 2):
-        raise OSError(ctypes.get_errno(), 'renameat2')
 
 
 def attributes(path):

@@ -7,7 +7,6 @@ One case per behaviour of the table of file semantics, checked both through the
 mount and in the pool's bytes; content.py has open, read, write and truncate.
 """
 
-import ctypes
 import errno
 import os
 import stat
@@ -15,18 +14,8 @@ from os import O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import CAP, case, equal, numbered, opened, read, refused, write
-
-NOREPLACE, EXCHANGE = 1, 2
-AT_FDCWD = -100
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def renameat2(source, target, flags):
-    if libc.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target),
-                      flags):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
+from harness import (CAP, EXCHANGE, NOREPLACE, case, equal, numbered, opened, read,
+                     refused, renameat2, write)
 
 
 # lookup, stat

@@ -18,7 +18,6 @@ any-N       everything at once; values are whole units
 import bisect
 import collections
 import contextlib
-import ctypes
 import errno
 import fcntl
 import itertools
@@ -31,25 +30,17 @@ from os import O_APPEND, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, eventually, figures, opened, read, write
+from harness import (NOREPLACE, Child, case, equal, eventually, exchange, figures, opened,
+                     read, renameat2, write)
 
 INSIDE, ACTIONS = 8, 120
 REGISTERS, SLOTS, TOKENS, SWAPS, ONCE, ANY = 4, 8, 4, 6, 30, 3
 VALUE_MAX, HEAD, UNIT = 2048, 10, 5
-AT_FDCWD, RENAME_NOREPLACE, RENAME_EXCHANGE = -100, 1, 2
 # Nobody gives up: how long a wait takes is not what is tested here.
 PATIENT = 'mode=full,lock_timeout=50'
 BASE = ([(f'register-{n}', '00-000000|') for n in range(REGISTERS)] +
         [(f'slot-{n}', f'token-{n}') for n in range(TOKENS)] +
         [(f'swap-{n}', str(n) * (n * 99 + 1)) for n in range(SWAPS)])
-libc = ctypes.CDLL(None, use_errno=True)
-
-
-def renameat2(source, target, flags):
-    if libc.renameat2(AT_FDCWD, os.fsencode(source), AT_FDCWD, os.fsencode(target),
-                      flags):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
 
 
 def unless(numbers, function, *arguments):
@@ -286,18 +277,18 @@ class Inside(Actor):
         temporary = f'temporary-{self.number}'
         write(self.m / temporary, b'made')
         if unless({errno.EEXIST}, renameat2, self.m / temporary, self.m / key,
-                  RENAME_NOREPLACE):
+                  NOREPLACE):
             return True
         os.unlink(self.m / temporary)
         return False
 
     def move_token(self):
         one, two = (self.m / self.pick('slot', SLOTS) for _ in range(2))
-        unless({errno.ENOENT, errno.EEXIST}, renameat2, one, two, RENAME_NOREPLACE)
+        unless({errno.ENOENT, errno.EEXIST}, renameat2, one, two, NOREPLACE)
 
     def swap(self):
         one, two = (self.m / self.pick('swap', SWAPS) for _ in range(2))
-        renameat2(one, two, RENAME_EXCHANGE)
+        exchange(one, two)
 
     def do_anything(self):
         one, two = (self.m / self.pick('any', ANY) for _ in range(2))
@@ -308,7 +299,7 @@ class Inside(Actor):
                    (write, one, self.units(), O_WRONLY | O_CREAT | O_EXCL),
                    (os.truncate, one, UNIT * self.random.randrange(20)),
                    (os.unlink, one), (os.rename, one, two),
-                   (renameat2, one, two, RENAME_EXCHANGE),
+                   (exchange, one, two),
                    (lambda: self.check_units(read(one)),))))
 
     def check_all(self):

@@ -188,8 +188,7 @@ static void check_locked_out(int lock, int timeout)
 		naps = 0;
 		CHECK_ROW(ops[i].name,
 			  ops[i].perform() == (allowed ? 0 : KVP_LOCKED));
-		CHECK_ROW(ops[i].name,
-			  naps == 0 || (!allowed && timeout > 0));
+		CHECK_ROW(ops[i].name, naps == 0 || (!allowed && timeout > 0));
 		CHECK_ROW(ops[i].name,
 			  strcmp(store_text_of_file(path), "a=1 b=2 c=3") == 0);
 	}
