@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "escape.h"
 
+#include <string.h>
+
 static int hex_digit(char c)
 {
 	if (c >= '0' && c <= '9')
@@ -28,22 +30,39 @@ static bool is_in_set(char c, const char *set)
 	return false;
 }
 
+/* How many bytes from I on stand for themselves, whatever is behind them. */
+static size_t plain_run(struct kvp_bytes text, size_t i, const char *set)
+{
+	size_t end = i;
+
+	while (end < text.len && text.data[end] != '%' &&
+	       text.data[end] != '\0' && !is_in_set(text.data[end], set))
+		end++;
+	return end - i;
+}
+
 bool kvp_escape(struct kvp_bytes text, const char *set, char *out, size_t size,
 		size_t *ret_len)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t len = 0;
 
-	for (size_t i = 0; i < text.len; i++) {
+	for (size_t i = 0; i < text.len;) {
+		size_t run = plain_run(text, i, set);
 		unsigned char c = (unsigned char)text.data[i];
-		bool escape = is_in_set((char)c, set) || is_escape(text, i);
 
-		if (size - len < (escape ? 3 : 1))
+		/* a '%' or a NUL by itself */
+		if (run == 0 && !is_in_set((char)c, set) && !is_escape(text, i))
+			run = 1;
+		if (size - len < (run ? run : 3))
 			return false;
-		if (!escape) {
-			out[len++] = (char)c;
+		if (run > 0) {
+			memcpy(out + len, text.data + i, run);
+			len += run;
+			i += run;
 			continue;
 		}
+		i++;
 		out[len++] = '%';
 		out[len++] = hex[c >> 4];
 		out[len++] = hex[c & 15];
@@ -75,10 +94,19 @@ int kvp_unescape(struct kvp_bytes text, const char *set, char *out,
 	size_t i = 0;
 
 	while (i < text.len) {
-		bool escape = is_escape(text, i);
-		char c = text.data[i];
+		size_t run = plain_run(text, i, set);
+		bool escape;
 		bool good;
+		char c;
 
+		if (run > 0) {
+			memcpy(out + len, text.data + i, run);
+			len += run;
+			i += run;
+			continue;
+		}
+		escape = is_escape(text, i);
+		c = text.data[i];
 		if (escape)
 			c = (char)(hex_digit(text.data[i + 1]) << 4 |
 				   hex_digit(text.data[i + 2]));
