@@ -14,12 +14,17 @@ static int hex_digit(char c)
 	return -1;
 }
 
-/* Whether "%XX" with any hex digits stands at I. */
-static bool is_escape(struct kvp_bytes text, size_t i)
+/* What "%XX", with any hex digits, at I stands for; -1: there is no such thing. */
+static int escape_at(struct kvp_bytes text, size_t i)
 {
-	return text.len - i >= 3 && text.data[i] == '%' &&
-	       hex_digit(text.data[i + 1]) >= 0 &&
-	       hex_digit(text.data[i + 2]) >= 0;
+	int high;
+	int low;
+
+	if (text.len - i < 3 || text.data[i] != '%')
+		return -1;
+	high = hex_digit(text.data[i + 1]);
+	low = hex_digit(text.data[i + 2]);
+	return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
 static bool is_in_set(char c, const char *set)
@@ -52,7 +57,8 @@ bool kvp_escape(struct kvp_bytes text, const char *set, char *out, size_t size,
 		unsigned char c = (unsigned char)text.data[i];
 
 		/* a '%' or a NUL by itself */
-		if (run == 0 && !is_in_set((char)c, set) && !is_escape(text, i))
+		if (run == 0 && !is_in_set((char)c, set) &&
+		    escape_at(text, i) < 0)
 			run = 1;
 		if (size - len < (run ? run : 3))
 			return false;
@@ -95,7 +101,7 @@ int kvp_unescape(struct kvp_bytes text, const char *set, char *out,
 
 	while (i < text.len) {
 		size_t run = plain_run(text, i, set);
-		bool escape;
+		int escaped;
 		bool good;
 		char c;
 
@@ -105,22 +111,19 @@ int kvp_unescape(struct kvp_bytes text, const char *set, char *out,
 			i += run;
 			continue;
 		}
-		escape = is_escape(text, i);
-		c = text.data[i];
-		if (escape)
-			c = (char)(hex_digit(text.data[i + 1]) << 4 |
-				   hex_digit(text.data[i + 2]));
+		escaped = escape_at(text, i);
+		c = escaped < 0 ? text.data[i] : (char)escaped;
 		if (c == '\0') {
 			if (ret_bad)
 				*ret_bad = i;
 			return KVP_UNESCAPE_NUL;
 		}
-		good = escape ? is_canonical(text, i, c, set)
-			      : !is_in_set(c, set);
+		good = escaped < 0 ? !is_in_set(c, set)
+				   : is_canonical(text, i, c, set);
 		if (!good && bad == text.len)
 			bad = i;
 		out[len++] = c;
-		i += escape ? 3 : 1;
+		i += escaped < 0 ? 1 : 3;
 	}
 	if (bad < text.len) {
 		if (ret_bad)
