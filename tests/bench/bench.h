@@ -2,8 +2,8 @@
 /*
  * The parts of the benchmark program: bench.c reads the command line, prepare.c writes
  * pools and fills directories, ops.c knows what is measured, measure.c runs and times it,
- * report.c shows the results. Any failure ends the program with a message: a wrong number
- * is worse than none.
+ * totals.c what is measured as a whole, and report.c shows the results. Any failure ends the program with a message: a wrong number is worse
+ * than none.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -24,10 +24,12 @@
 #define BENCH_FIRST_NEW BENCH_MAX_KEYS
 #define BENCH_FIRST_MISSING (BENCH_FIRST_NEW + BENCH_ROOM)
 #define BENCH_NAMES (2 * BENCH_MAX_KEYS)
+#define BENCH_FAR 1000000 /* no pool has as many keys: those two lie beyond */
 
 #define BENCH_MAX_TARGETS 16
 #define BENCH_MAX_THREADS 64
 #define BENCH_MAX_LEVELS 4 /* different numbers of threads in one run */
+#define BENCH_KEY_SIZE 512 /* of a record; the value follows */
 #define BENCH_MAX_VALUE 2048
 
 struct bench;
@@ -39,7 +41,9 @@ struct target {
 	const char *path;
 	unsigned int
 		mount; /* how many targets before this one have its label */
-	unsigned int keys;
+	unsigned int listed; /* keys that are there */
+	unsigned int keys;   /* that operations use: the first ones */
+	char *pool; /* what is mounted here, a file PATH.pool; or NULL */
 	int fd;
 };
 
@@ -51,7 +55,9 @@ struct op {
 	const char *id;
 	unsigned int count; /* of operations in a batch */
 	bool each_once;	    /* but no more than there are keys */
-	double goal; /* of the ratio to the floor with one thread; 0: none */
+	bool on_pool;	    /* only where a pool is mounted */
+	double goal;	/* of the ratio to the floor with one thread; 0: none */
+	double goal_ms; /* of the time; 0: none */
 	void (*prepare)(const struct batch *b);
 	void (*run)(const struct batch *b, unsigned int i);
 	void (*restore)(const struct batch *b);
@@ -68,12 +74,18 @@ struct batch {
 	uint64_t *samples;	   /* ns of each operation */
 };
 
-/* The results of one operation, with one number of threads, in one directory. */
+/*
+ * The results of one operation, with one number of threads, in one directory; no samples
+ * where it does not apply.
+ */
 struct series {
 	uint64_t *samples; /* ns of each operation of all rounds */
 	size_t n;
-	double best;   /* ns per operation in the best round */
-	double median; /* of the samples */
+	uint64_t *costs; /* ns per operation of each round */
+	size_t ncosts;
+	double best;	/* round */
+	double typical; /* round: the one in the middle */
+	double median;	/* of the samples */
 	double p99;
 };
 
@@ -93,6 +105,7 @@ struct bench {
 	unsigned int rounds;
 	int cpu;
 	const char *ops; /* comma-separated; NULL: all */
+	bool totals;	 /* of bench_totals */
 	bool marks;
 	bool goals;
 	const char *json;
@@ -106,16 +119,24 @@ struct bench {
 
 	char names[BENCH_NAMES][BENCH_NAME_SIZE];
 	char value[BENCH_MAX_VALUE];
+	char lines[BENCH_MAX_KEYS * (BENCH_NAME_SIZE + BENCH_VALUE_SIZE + 2)];
+	size_t lines_size; /* the keys as lines of .kvpfs/records */
 	struct row *rows;
 	size_t nrows;
 };
 
 extern const struct op bench_ops[];
 extern const size_t bench_nops;
+extern const struct op bench_totals[];
+extern const size_t bench_ntotals;
 
 /* Opens @name in @dir, writes the first @size bytes of bench->value and closes it. */
 void bench_put(const struct bench *bench, int dir, const char *name, int flags,
 	       size_t size);
+
+/* The same for a key of the usual size, and its removal. */
+void bench_create(const struct batch *b, const char *name);
+void bench_drop(const struct batch *b, const char *name);
 
 /* Ends the program unless @name is a regular file that is not empty. */
 void bench_stat(int dir, const char *name);
@@ -123,6 +144,9 @@ void bench_stat(int dir, const char *name);
 /* Lists the directory, calls @visit (if any) for each key, returns how many there are. */
 unsigned int bench_list(const struct target *t,
 			void (*visit)(int dir, const char *name));
+
+/* The key of a name. */
+void bench_decode(const char *name, char *key);
 
 /* Writes bench->pool: a pool file of bench->keys keys. */
 void bench_write_pool(const struct bench *bench);

@@ -11,8 +11,10 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
+#include <unistd.h>
 
 /* The part of a batch that one thread does: operations first, first + threads, ... */
 struct share {
@@ -111,12 +113,23 @@ static unsigned int batch_size(const struct op *op, const struct target *t,
 	return op->each_once && count > t->keys ? t->keys : count;
 }
 
-/* Its caches were others' meanwhile, and a batch may be of one operation only. */
+/*
+ * Its caches were others' meanwhile, and a batch may be of one operation only. Whether
+ * the keys are there does not matter.
+ */
 static void wake_up(const struct batch *b)
 {
+	struct stat st;
+
 	for (unsigned int i = 0; i < 8; i++)
-		bench_stat(b->target->fd,
-			   b->bench->names[b->order[i % b->target->keys]]);
+		(void)fstatat(b->target->fd,
+			      b->bench->names[b->order[i % b->target->keys]],
+			      &st, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool applies(const struct op *op, const struct target *t)
+{
+	return !op->on_pool || t->pool;
 }
 
 /* Round 0 warms up: its samples are overwritten by those of the next. */
@@ -135,23 +148,24 @@ static void run_batch(const struct bench *bench, struct row *row,
 		.order = order,
 		.samples = series->samples + series->n,
 	};
-	double cost;
+	uint64_t cost;
 
+	if (!applies(row->op, t))
+		return;
 	/* Another order for each row: what one row made is at the end of the pool. */
 	shuffle(order, t->keys, round * bench->nrows + (row - bench->rows));
 	if (b.op->prepare)
 		b.op->prepare(&b);
 	wake_up(&b);
 	mark(&b);
-	cost = (double)run_timed(&b) / b.count;
+	cost = run_timed(&b) / b.count;
 	mark(&b);
 	if (b.op->restore)
 		b.op->restore(&b);
 	if (round == 0)
 		return;
 	series->n += b.count;
-	if (series->best == 0 || cost < series->best)
-		series->best = cost;
+	series->costs[series->ncosts++] = cost;
 }
 
 /* One batch in each directory; another one goes first in each round. */
@@ -176,6 +190,15 @@ static bool is_wanted(const char *list, const char *id)
 	return false;
 }
 
+static uint64_t *new_times(size_t n)
+{
+	uint64_t *times = calloc(n, sizeof(*times));
+
+	if (!times)
+		err(1, NULL);
+	return times;
+}
+
 static void add_row(struct bench *bench, const struct op *op,
 		    unsigned int threads)
 {
@@ -186,21 +209,20 @@ static void add_row(struct bench *bench, const struct op *op,
 	for (unsigned int t = 0; t < bench->ntargets; t++) {
 		size_t n = batch_size(op, &bench->targets[t], threads);
 
-		row->series[t].samples = calloc(bench->rounds * n,
-						sizeof(uint64_t));
-		if (!row->series[t].samples)
-			err(1, NULL);
+		if (!applies(op, &bench->targets[t]))
+			continue;
+		row->series[t].samples = new_times(bench->rounds * n);
+		row->series[t].costs = new_times(bench->rounds);
 	}
 }
 
-static void add_rows(struct bench *bench)
+static void add_rows(struct bench *bench, const struct op *ops, size_t nops)
 {
-	bench->rows = calloc(bench_nops * bench->nlevels, sizeof(*bench->rows));
+	bench->rows = calloc(nops * bench->nlevels, sizeof(*bench->rows));
 	if (!bench->rows)
 		err(1, NULL);
 	for (unsigned int l = 0; l < bench->nlevels; l++)
-		for (const struct op *op = bench_ops;
-		     op < bench_ops + bench_nops; op++)
+		for (const struct op *op = ops; op < ops + nops; op++)
 			if (!bench->ops || is_wanted(bench->ops, op->id))
 				add_row(bench, op, bench->threads[l]);
 	if (bench->nrows == 0)
@@ -215,15 +237,34 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void summarise(const struct bench *bench, struct row *row)
+static void summarise(struct series *s)
 {
-	for (unsigned int t = 0; t < bench->ntargets; t++) {
-		struct series *s = &row->series[t];
+	if (s->n == 0)
+		return;
+	qsort(s->costs, s->ncosts, sizeof(*s->costs), compare);
+	s->best = s->costs[0];
+	s->typical = s->costs[s->ncosts / 2];
+	qsort(s->samples, s->n, sizeof(*s->samples), compare);
+	s->median = s->samples[s->n / 2];
+	s->p99 = s->samples[s->n * 99 / 100];
+}
 
-		qsort(s->samples, s->n, sizeof(*s->samples), compare);
-		s->median = s->samples[s->n / 2];
-		s->p99 = s->samples[s->n * 99 / 100];
-	}
+static void summarise_all(struct bench *bench)
+{
+	for (size_t r = 0; r < bench->nrows; r++)
+		for (unsigned int t = 0; t < bench->ntargets; t++)
+			summarise(&bench->rows[r].series[t]);
+}
+
+/* Where there is a file PATH.pool, that is what is mounted on PATH. */
+static void find_pool(struct target *t)
+{
+	if (asprintf(&t->pool, "%s.pool", t->path) < 0)
+		err(1, NULL);
+	if (access(t->pool, F_OK) == 0)
+		return;
+	free(t->pool);
+	t->pool = NULL;
 }
 
 static void open_target(struct bench *bench, struct target *t)
@@ -231,10 +272,11 @@ static void open_target(struct bench *bench, struct target *t)
 	t->fd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t->fd < 0)
 		err(1, "%s", t->path);
-	t->keys = bench_list(t, NULL);
-	if (t->keys == 0 || t->keys > BENCH_MAX_KEYS)
-		errx(1, "%s: %u keys, not 1 to %d", t->path, t->keys,
-		     BENCH_MAX_KEYS);
+	find_pool(t);
+	t->listed = bench_list(t, NULL);
+	t->keys = t->listed < BENCH_MAX_KEYS ? t->listed : BENCH_MAX_KEYS;
+	if (t->keys == 0)
+		errx(1, "%s: no keys", t->path);
 	for (unsigned int i = 0; i < t->keys; i++)
 		bench_stat(t->fd, bench->names[i]);
 }
@@ -255,10 +297,12 @@ void bench_measure(struct bench *bench)
 	pin(bench->cpu);
 	for (unsigned int t = 0; t < bench->ntargets; t++)
 		open_target(bench, &bench->targets[t]);
-	add_rows(bench);
+	if (bench->totals)
+		add_rows(bench, bench_totals, bench_ntotals);
+	else
+		add_rows(bench, bench_ops, bench_nops);
 	for (unsigned int round = 0; round <= bench->rounds; round++)
 		for (size_t r = 0; r < bench->nrows; r++)
 			run_row(bench, &bench->rows[r], round);
-	for (size_t r = 0; r < bench->nrows; r++)
-		summarise(bench, &bench->rows[r]);
+	summarise_all(bench);
 }

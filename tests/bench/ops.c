@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,13 +45,13 @@ void bench_put(const struct bench *bench, int dir, const char *name, int flags,
 		err(1, "close '%s'", name);
 }
 
-static void create(const struct batch *b, const char *name)
+void bench_create(const struct batch *b, const char *name)
 {
 	bench_put(b->bench, b->target->fd, name, O_CREAT | O_TRUNC,
 		  BENCH_VALUE_SIZE);
 }
 
-static void drop(const struct batch *b, const char *name)
+void bench_drop(const struct batch *b, const char *name)
 {
 	if (unlinkat(b->target->fd, name, 0) != 0)
 		err(1, "unlink '%s'", name);
@@ -80,7 +81,7 @@ static void make_room(const struct batch *b)
 	if (b->target->keys + BENCH_ROOM <= BENCH_MAX_KEYS)
 		return;
 	for (unsigned int i = 0; i < BENCH_ROOM; i++)
-		drop(b, key_of(b, b->target->keys - 1 - i));
+		bench_drop(b, key_of(b, b->target->keys - 1 - i));
 }
 
 static void fill_room(const struct batch *b)
@@ -88,37 +89,42 @@ static void fill_room(const struct batch *b)
 	if (b->target->keys + BENCH_ROOM <= BENCH_MAX_KEYS)
 		return;
 	for (unsigned int i = 0; i < BENCH_ROOM; i++)
-		create(b, key_of(b, b->target->keys - 1 - i));
+		bench_create(b, key_of(b, b->target->keys - 1 - i));
 }
 
 static void create_new(const struct batch *b)
 {
 	make_room(b);
 	for (unsigned int i = 0; i < b->count; i++)
-		create(b, new_key(b, i));
+		bench_create(b, new_key(b, i));
 }
 
 static void drop_new(const struct batch *b)
 {
 	for (unsigned int i = 0; i < b->count; i++)
-		drop(b, new_key(b, i));
+		bench_drop(b, new_key(b, i));
 	fill_room(b);
 }
 
 static void create_dropped(const struct batch *b)
 {
 	for (unsigned int i = 0; i < b->count; i++)
-		create(b, key_of(b, i));
+		bench_create(b, key_of(b, i));
+}
+
+static void read_one(int dir, const char *name)
+{
+	char buf[BENCH_MAX_VALUE];
+	int fd = open_key(dir, name, O_RDONLY);
+
+	if (read(fd, buf, sizeof(buf)) <= 0)
+		err(1, "read '%s'", name);
+	close(fd);
 }
 
 static void run_read(const struct batch *b, unsigned int i)
 {
-	char buf[BENCH_MAX_VALUE];
-	int fd = open_key(b->target->fd, key_of(b, i), O_RDONLY);
-
-	if (read(fd, buf, sizeof(buf)) <= 0)
-		err(1, "read '%s'", key_of(b, i));
-	close(fd);
+	read_one(b->target->fd, key_of(b, i));
 }
 
 static void read_used(const struct batch *b)
@@ -168,22 +174,22 @@ static void run_append(const struct batch *b, unsigned int i)
 
 static void run_create(const struct batch *b, unsigned int i)
 {
-	create(b, new_key(b, i));
+	bench_create(b, new_key(b, i));
 }
 
 static void run_unlink(const struct batch *b, unsigned int i)
 {
-	drop(b, key_of(b, i));
+	bench_drop(b, key_of(b, i));
 }
 
 static void run_unlink_newest(const struct batch *b, unsigned int i)
 {
-	drop(b, new_key(b, b->count - 1 - i));
+	bench_drop(b, new_key(b, b->count - 1 - i));
 }
 
 static void run_replace(const struct batch *b, unsigned int i)
 {
-	create(b, new_key(b, i));
+	bench_create(b, new_key(b, i));
 	rename_over(b, i);
 }
 
@@ -228,9 +234,9 @@ unsigned int bench_list(const struct target *t,
 static void list_all(const struct batch *b,
 		     void (*visit)(int dir, const char *name))
 {
-	if (bench_list(b->target, visit) != b->target->keys)
+	if (bench_list(b->target, visit) != b->target->listed)
 		errx(1, "'%s' does not list %u keys", b->target->path,
-		     b->target->keys);
+		     b->target->listed);
 }
 
 static void run_readdir(const struct batch *b, unsigned int i)
@@ -251,9 +257,31 @@ static void run_cat(const struct batch *b, unsigned int i)
 	list_all(b, read_key);
 }
 
+/* As another program does it: in place, under the lock, and closed again. */
+static void change_outside(const char *pool)
+{
+	int fd = open_key(AT_FDCWD, pool, O_RDWR);
+	char byte;
+
+	if (flock(fd, LOCK_EX) != 0 || pread(fd, &byte, 1, BENCH_KEY_SIZE) != 1)
+		err(1, "%s", pool);
+	byte ^= 1;
+	if (pwrite(fd, &byte, 1, BENCH_KEY_SIZE) != 1)
+		err(1, "%s", pool);
+	close(fd);
+}
+
+static void run_outside(const struct batch *b, unsigned int i)
+{
+	change_outside(b->target->pool);
+	for (unsigned int n = 0; n < 100; n++)
+		run_read(b, i + n);
+}
+
 /*
  * "read" is of keys that were read before and did not change, "read-changed" of others;
- * "unlink" takes any keys, so that the pool's tail moves up, "unlink-newest" the last.
+ * "unlink" takes any keys, so that the pool's tail moves up, "unlink-newest" the last;
+ * "outside+100" is one change of the pool by others and 100 reads.
  */
 const struct op bench_ops[] = {
 	{ .id = "read",
@@ -307,6 +335,10 @@ const struct op bench_ops[] = {
 	{ .id = "readdir", .count = 8, .goal = 1.1, .run = run_readdir },
 	{ .id = "ls-l", .count = 1, .goal = 0.9, .run = run_ls },
 	{ .id = "cat-all", .count = 1, .goal = 0.9, .run = run_cat },
+	{ .id = "outside+100",
+	  .count = 1,
+	  .on_pool = true,
+	  .run = run_outside },
 };
 
 const size_t bench_nops = sizeof(bench_ops) / sizeof(bench_ops[0]);

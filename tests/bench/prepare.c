@@ -11,10 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define KEY_SIZE 512
-
-/* The key of a name: every %2F is a '/'. */
-static void decode(const char *name, char *key)
+/* Every %2F is a '/'. */
+void bench_decode(const char *name, char *key)
 {
 	while (*name) {
 		if (strncmp(name, "%2F", 3) == 0) {
@@ -24,6 +22,7 @@ static void decode(const char *name, char *key)
 		}
 		*key++ = *name++;
 	}
+	*key = '\0';
 }
 
 /* More records than keys repeat the keys, as in a pool that is only ever appended to. */
@@ -33,10 +32,13 @@ void bench_write_pool(const struct bench *bench)
 	unsigned long records = bench->records ? bench->records : bench->keys;
 
 	for (unsigned long i = 0; i < records; i++) {
-		char record[KEY_SIZE + BENCH_MAX_VALUE] = "";
+		char record[BENCH_KEY_SIZE + BENCH_MAX_VALUE] = "";
+		char name[BENCH_NAME_SIZE];
 
-		decode(bench->names[i % bench->keys], record);
-		memcpy(record + KEY_SIZE, bench->value, bench->value_size);
+		bench_key_name(i % bench->keys, name);
+		bench_decode(name, record);
+		memcpy(record + BENCH_KEY_SIZE, bench->value,
+		       bench->value_size);
 		fwrite(record, sizeof(record), 1, f);
 	}
 	bench_close_output(f, bench->pool);
@@ -48,8 +50,12 @@ void bench_fill_directory(const struct bench *bench)
 
 	if (dir < 0)
 		err(1, "%s", bench->fill);
-	for (unsigned int i = 0; i < bench->keys; i++)
-		bench_put(bench, dir, bench->names[i], O_CREAT | O_TRUNC,
+	for (unsigned int i = 0; i < bench->keys; i++) {
+		char name[BENCH_NAME_SIZE];
+
+		bench_key_name(i, name);
+		bench_put(bench, dir, name, O_CREAT | O_TRUNC,
 			  bench->value_size);
+	}
 	close(dir);
 }

@@ -14,7 +14,7 @@ static bool is_first_label(const struct bench *bench, const char *label)
 	return strcmp(label, bench->targets[0].label) == 0;
 }
 
-/* The ratio to the first label: mount by mount, as far as that has as many. */
+/* The ratio to the first label: mount by mount, as far as that has as many; 0: none. */
 static double ratio_of(const struct bench *bench, const struct row *row,
 		       unsigned int target)
 {
@@ -24,6 +24,8 @@ static double ratio_of(const struct bench *bench, const struct row *row,
 		if (is_first_label(bench, bench->targets[t].label) &&
 		    bench->targets[t].mount <= bench->targets[target].mount)
 			base = t;
+	if (row->series[base].n == 0)
+		return 0;
 	return row->series[target].best / row->series[base].best;
 }
 
@@ -36,40 +38,50 @@ unsigned int bench_mounts(const struct bench *bench, const char *label)
 	return n;
 }
 
-/* Microseconds, in eight columns, with three digits that count. */
-static void print_us(double ns)
+/* In eight columns, with three digits that count. */
+static void print_time(const struct bench *bench, double ns)
 {
-	double us = ns / 1000;
+	double n = ns / (bench->totals ? 1e6 : 1e3);
 
-	printf(" %7.*f", us < 10 ? 2 : us < 100 ? 1 : 0, us);
+	printf(" %7.*f", n < 10 ? 2 : n < 100 ? 1 : 0, n);
 }
 
-/* The name of a label, over columns as wide as those of print_cell(). */
+/* As many columns as print_cell() fills after " | ". */
+static int cell_width(const struct bench *bench, const char *label)
+{
+	bool spread = bench_mounts(bench, label) > 1;
+	int width = 23;
+
+	if (is_first_label(bench, label))
+		return width;
+	return width + 7 + (spread ? 13 : 0);
+}
+
 static void print_label(const struct bench *bench, const char *label)
 {
 	unsigned int mounts = bench_mounts(bench, label);
-	int width = is_first_label(bench, label) ? 23 : mounts > 1 ? 43 : 30;
+	int width = cell_width(bench, label);
+	int used = printf(" | %s", label) - 3;
 
 	if (mounts > 1)
-		width -= printf(" | %s (%u mounts)", label, mounts) - 3;
-	else
-		width -= printf(" | %s", label) - 3;
-	printf("%*s", width > 0 ? width : 0, "");
+		used += printf(" (%u mounts)", mounts);
+	printf("%*s", width > used ? width - used : 0, "");
 }
 
 static void print_columns(const struct bench *bench, const char *label)
 {
+	bool spread = bench_mounts(bench, label) > 1;
+
 	printf(" | %7s %7s %7s", "best", "median", "p99");
-	if (is_first_label(bench, label))
-		return;
-	printf(" %6s", "ratio");
-	if (bench_mounts(bench, label) > 1)
-		printf(" %-12s", " (spread)");
+	if (!is_first_label(bench, label))
+		printf(spread ? " %6s   %-10s" : " %6s", "ratio", "(spread)");
 }
 
 static void print_head(const struct bench *bench)
 {
-	printf("microseconds per operation on CPU %d: mean of the best of %u rounds, ",
+	printf("%s on CPU %d: mean of the best of %u rounds, ",
+	       bench->totals ? "milliseconds for all keys"
+			     : "microseconds per operation",
 	       bench->cpu, bench->rounds);
 	printf("median and p99 of all\n%-17s", "");
 	for (unsigned int t = 0; t < bench->ntargets; t++)
@@ -95,35 +107,70 @@ static void sort(double *values, unsigned int n)
 	qsort(values, n, sizeof(*values), compare_double);
 }
 
-/* All mounts of one label: the best of them, medians in the middle, the worst p99. */
+/* All mounts of one label. */
+struct cell {
+	double best[BENCH_MAX_TARGETS], median[BENCH_MAX_TARGETS];
+	double p99[BENCH_MAX_TARGETS], ratio[BENCH_MAX_TARGETS];
+	unsigned int n;
+};
+
+static void fill_cell(const struct bench *bench, const struct row *row,
+		      const char *label, struct cell *cell)
+{
+	cell->n = 0;
+	for (unsigned int t = 0; t < bench->ntargets; t++) {
+		const struct series *s = &row->series[t];
+
+		if (strcmp(bench->targets[t].label, label) != 0 || s->n == 0)
+			continue;
+		cell->best[cell->n] = s->best;
+		cell->median[cell->n] = s->median;
+		cell->p99[cell->n] = s->p99;
+		cell->ratio[cell->n++] = ratio_of(bench, row, t);
+	}
+	sort(cell->best, cell->n);
+	sort(cell->median, cell->n);
+	sort(cell->p99, cell->n);
+	sort(cell->ratio, cell->n);
+}
+
+static void print_ratios(const double *ratio, unsigned int n)
+{
+	char text[32] = "";
+
+	if (ratio[0] != 0 && n > 1)
+		snprintf(text, sizeof(text), "%6.2f %6.2f-%.2f", ratio[n / 2],
+			 ratio[0], ratio[n - 1]);
+	else if (ratio[0] != 0)
+		snprintf(text, sizeof(text), "%6.2f", ratio[0]);
+	printf(" %-*s", n > 1 ? 19 : 6, text);
+}
+
+/* The best of all mounts, medians in the middle, the worst p99. */
 static void print_cell(const struct bench *bench, const struct row *row,
 		       const char *label)
 {
-	double best[BENCH_MAX_TARGETS], median[BENCH_MAX_TARGETS];
-	double p99[BENCH_MAX_TARGETS], ratio[BENCH_MAX_TARGETS];
-	unsigned int n = 0;
+	struct cell cell;
 
-	for (unsigned int t = 0; t < bench->ntargets; t++) {
-		if (strcmp(bench->targets[t].label, label) != 0)
-			continue;
-		best[n] = row->series[t].best;
-		median[n] = row->series[t].median;
-		p99[n] = row->series[t].p99;
-		ratio[n++] = ratio_of(bench, row, t);
-	}
-	sort(best, n);
-	sort(median, n);
-	sort(p99, n);
-	sort(ratio, n);
+	fill_cell(bench, row, label, &cell);
 	printf(" |");
-	print_us(best[0]);
-	print_us(median[n / 2]);
-	print_us(p99[n - 1]);
-	if (is_first_label(bench, label))
+	if (cell.n == 0) {
+		printf(" %*s", cell_width(bench, label), "");
 		return;
-	printf(" %6.2f", ratio[n / 2]);
-	if (n > 1)
-		printf(" %6.2f-%-5.2f", ratio[0], ratio[n - 1]);
+	}
+	print_time(bench, cell.best[0]);
+	print_time(bench, cell.median[cell.n / 2]);
+	print_time(bench, cell.p99[cell.n - 1]);
+	if (!is_first_label(bench, label))
+		print_ratios(cell.ratio, cell.n);
+}
+
+static void print_goal(const struct row *row)
+{
+	if (row->threads == 1 && row->op->goal != 0)
+		printf(" | <= %.2f", row->op->goal);
+	if (row->threads == 1 && row->op->goal_ms != 0)
+		printf(" | <= %.0f ms", row->op->goal_ms);
 }
 
 static void print_row(const struct bench *bench, const struct row *row)
@@ -132,11 +179,10 @@ static void print_row(const struct bench *bench, const struct row *row)
 	for (unsigned int t = 0; t < bench->ntargets; t++)
 		if (bench->targets[t].mount == 0)
 			print_cell(bench, row, bench->targets[t].label);
-	if (bench->goals && row->op->goal != 0 && row->threads == 1)
-		printf(" | <= %.2f", row->op->goal);
+	if (bench->goals)
+		print_goal(row);
 	putchar('\n');
 }
-
 void bench_print_table(const struct bench *bench)
 {
 	print_head(bench);
@@ -168,22 +214,26 @@ static void write_json_result(const struct bench *bench, FILE *f,
 	fprintf(f, "{\"op\": \"%s\", \"threads\": %u, ", row->op->id,
 		row->threads);
 	fprintf(f, "\"label\": \"%s\", \"mount\": %u, ", t->label, t->mount);
-	fprintf(f, "\"keys\": %u, \"samples\": %zu, ", t->keys, s->n);
+	fprintf(f, "\"keys\": %u, \"samples\": %zu, ", t->listed, s->n);
 	fprintf(f, "\"best_ns\": %.0f, \"median_ns\": %.0f, ", s->best,
 		s->median);
-	fprintf(f, "\"p99_ns\": %.0f, ", s->p99);
-	fprintf(f, "\"ratio\": %.3f}", ratio_of(bench, row, target));
+	fprintf(f, "\"p99_ns\": %.0f, \"typical_ns\": %.0f", s->p99,
+		s->typical);
+	if (ratio_of(bench, row, target) != 0)
+		fprintf(f, ", \"ratio\": %.3f", ratio_of(bench, row, target));
+	putc('}', f);
 }
 
 void bench_write_json(const struct bench *bench)
 {
 	FILE *f = bench_open_output(bench->json);
 	const char *separator = "";
-
 	fprintf(f, "{\"cpu\": %d, \"rounds\": %u, ", bench->cpu, bench->rounds);
 	fprintf(f, "\"results\": [");
 	for (size_t r = 0; r < bench->nrows; r++) {
 		for (unsigned int t = 0; t < bench->ntargets; t++) {
+			if (bench->rows[r].series[t].n == 0)
+				continue;
 			fprintf(f, "%s\n", separator);
 			write_json_result(bench, f, &bench->rows[r], t);
 			separator = ",";
@@ -205,6 +255,8 @@ void bench_write_plot_data(const struct bench *bench)
 		for (unsigned int t = 0; t < bench->ntargets; t++) {
 			const struct series *s = &row->series[t];
 
+			if (s->n == 0)
+				continue;
 			fprintf(f, "%u %.3f %.3f %.3f\n",
 				bench->targets[t].keys, s->best / 1000,
 				s->median / 1000, s->p99 / 1000);
