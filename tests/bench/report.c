@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Mounts of the same thing that differ more than so are marked. */
+#define SLOW 1.5
+
 static bool is_first_label(const struct bench *bench, const char *label)
 {
 	return strcmp(label, bench->targets[0].label) == 0;
@@ -50,7 +53,7 @@ static void print_time(const struct bench *bench, double ns)
 static int cell_width(const struct bench *bench, const char *label)
 {
 	bool spread = bench_mounts(bench, label) > 1;
-	int width = 23;
+	int width = 23 + (spread ? 2 : 0);
 
 	if (is_first_label(bench, label))
 		return width;
@@ -75,6 +78,8 @@ static void print_columns(const struct bench *bench, const char *label)
 	printf(" | %7s %7s %7s", "best", "median", "p99");
 	if (!is_first_label(bench, label))
 		printf(spread ? " %6s   %-10s" : " %6s", "ratio", "(spread)");
+	if (spread)
+		printf("  ");
 }
 
 static void print_head(const struct bench *bench)
@@ -163,6 +168,9 @@ static void print_cell(const struct bench *bench, const struct row *row,
 	print_time(bench, cell.p99[cell.n - 1]);
 	if (!is_first_label(bench, label))
 		print_ratios(cell.ratio, cell.n);
+	if (cell.n > 1)
+		printf(cell.best[cell.n - 1] > SLOW * cell.best[0] ? " !"
+								   : "  ");
 }
 
 static void print_goal(const struct row *row)
@@ -183,11 +191,44 @@ static void print_row(const struct bench *bench, const struct row *row)
 		print_goal(row);
 	putchar('\n');
 }
+/*
+ * The machine's noise: how much longer than its best round the typical round of the first
+ * directory takes; in the quietest row, the one in the middle and the noisiest.
+ */
+static void measure_noise(const struct bench *bench, double ret_noise[3])
+{
+	double *noise = calloc(bench->nrows, sizeof(*noise));
+	unsigned int n = 0;
+
+	if (!noise)
+		err(1, NULL);
+	for (size_t r = 0; r < bench->nrows; r++) {
+		const struct series *s = &bench->rows[r].series[0];
+
+		if (s->n > 0)
+			noise[n++] = s->typical / s->best;
+	}
+	sort(noise, n);
+	for (unsigned int i = 0; i < 3; i++)
+		ret_noise[i] = n > 0 ? noise[(n - 1) * i / 2] : 0;
+	free(noise);
+}
+
 void bench_print_table(const struct bench *bench)
 {
+	const char *label = bench->targets[0].label;
+	double noise[3];
+
 	print_head(bench);
 	for (size_t r = 0; r < bench->nrows; r++)
 		print_row(bench, &bench->rows[r]);
+	measure_noise(bench, noise);
+	printf("noise of the machine: a typical round of '%s' takes %.2f to %.2f times ",
+	       label, noise[0], noise[2]);
+	printf("as long as its best, mostly %.2f\n", noise[1]);
+	if (bench_mounts(bench, label) > 1)
+		printf("!: the best rounds of its mounts differ by more than %.1f x\n",
+		       SLOW);
 }
 
 FILE *bench_open_output(const char *path)
@@ -228,7 +269,12 @@ void bench_write_json(const struct bench *bench)
 {
 	FILE *f = bench_open_output(bench->json);
 	const char *separator = "";
+	double noise[3];
+
+	measure_noise(bench, noise);
 	fprintf(f, "{\"cpu\": %d, \"rounds\": %u, ", bench->cpu, bench->rounds);
+	fprintf(f, "\"noise\": [%.3f, %.3f, %.3f], ", noise[0], noise[1],
+		noise[2]);
 	fprintf(f, "\"results\": [");
 	for (size_t r = 0; r < bench->nrows; r++) {
 		for (unsigned int t = 0; t < bench->ntargets; t++) {
