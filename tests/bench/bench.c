@@ -23,6 +23,7 @@ static const struct option options[] = {
 	{ "cpu", required_argument, NULL, 'c' },
 	{ "ops", required_argument, NULL, 'o' },
 	{ "totals", no_argument, NULL, 'T' },
+	{ "start", no_argument, NULL, 's' },
 	{ "marks", no_argument, NULL, 'm' },
 	{ "goals", no_argument, NULL, 'g' },
 	{ "pool", required_argument, NULL, 'P' },
@@ -37,6 +38,8 @@ static const struct option options[] = {
 static const char usage_text[] =
 	"usage: bench [OPTION]... LABEL=DIR...       measures; if there is a file\n"
 	"                                            DIR.pool, it is mounted on DIR\n"
+	"       bench [OPTION]... --start LABEL=DIR COMMAND...\n"
+	"                                            measures what mounts on DIR\n"
 	"       bench [OPTION]... --pool FILE        writes a pool\n"
 	"       bench [OPTION]... --fill DIR         makes the same keys as plain files\n"
 	"  --rounds N        rounds to measure (15)\n"
@@ -117,6 +120,9 @@ static void parse_option(struct bench *bench, int opt)
 	case 'T':
 		bench->totals = true;
 		break;
+	case 's':
+		bench->start = true;
+		break;
 	case 'm':
 		bench->marks = true;
 		break;
@@ -148,18 +154,26 @@ static void parse_args(struct bench *bench, int argc, char **argv)
 {
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1)
 		parse_option(bench, opt);
-	while (optind < argc)
+	while (optind < argc && !(bench->start && bench->ntargets == 1))
 		parse_target(bench, argv[optind++]);
+	bench->command = argv + optind;
+	if (bench->start && optind >= argc)
+		parse_option(bench, '?');
 	if (bench->ntargets == 0 && !bench->pool && !bench->fill)
 		parse_option(bench, '?');
 }
 
 static void measure(struct bench *bench)
 {
-	bench_measure(bench);
-	bench_print_table(bench);
+	if (bench->start) {
+		bench_start(bench);
+		bench_print_line(bench);
+	} else {
+		bench_measure(bench);
+		bench_print_table(bench);
+	}
 	if (bench->json)
 		bench_write_json(bench);
 	if (bench->plot_data)

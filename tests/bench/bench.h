@@ -2,7 +2,8 @@
 /*
  * The parts of the benchmark program: bench.c reads the command line, prepare.c writes
  * pools and fills directories, ops.c knows what is measured, measure.c runs and times it,
- * totals.c what is measured as a whole, and report.c shows the results. Any failure ends the program with a message: a wrong number is worse
+ * totals.c what is measured as a whole, start.c how a file system starts, and report.c
+ * shows the results. Any failure ends the program with a message: a wrong number is worse
  * than none.
  */
 #ifndef BENCH_H
@@ -111,6 +112,9 @@ struct bench {
 	const char *json;
 	const char *plot_data;
 
+	bool start; /* measure the command, which mounts the only target */
+	char **command;
+
 	const char *pool;
 	const char *fill;
 	unsigned int keys;
@@ -138,6 +142,9 @@ void bench_put(const struct bench *bench, int dir, const char *name, int flags,
 void bench_create(const struct batch *b, const char *name);
 void bench_drop(const struct batch *b, const char *name);
 
+/* Opens, reads and closes. */
+void bench_read(int dir, const char *name);
+
 /* Ends the program unless @name is a regular file that is not empty. */
 void bench_stat(int dir, const char *name);
 
@@ -157,10 +164,21 @@ void bench_fill_directory(const struct bench *bench);
 /* Measures all targets and sets bench->rows. */
 void bench_measure(struct bench *bench);
 
+/* The same for starts of bench->command. */
+void bench_start(struct bench *bench);
+
+/* Rows for @ops, as far as they are wanted; and what their samples come to. */
+void bench_add_rows(struct bench *bench, const struct op *ops, size_t nops);
+void bench_summarise(struct bench *bench);
+
+uint64_t bench_now(void); /* in ns */
+void bench_pin(int cpu);
+
 /* How many targets have this label. */
 unsigned int bench_mounts(const struct bench *bench, const char *label);
 
 void bench_print_table(const struct bench *bench);
+void bench_print_line(const struct bench *bench);
 void bench_write_json(const struct bench *bench);
 void bench_write_plot_data(const struct bench *bench);
 

@@ -25,7 +25,7 @@ struct share {
 	uint64_t end;
 };
 
-static uint64_t now(void)
+uint64_t bench_now(void)
 {
 	struct timespec ts;
 
@@ -41,13 +41,13 @@ static void *work(void *arg)
 
 	if (b->threads > 1)
 		pthread_barrier_wait(share->barrier);
-	share->start = now();
+	share->start = bench_now();
 	before = share->start;
 	for (unsigned int i = share->first; i < b->count; i += b->threads) {
 		uint64_t after;
 
 		b->op->run(b, i);
-		after = now();
+		after = bench_now();
 		b->samples[i] = after - before;
 		before = after;
 	}
@@ -216,7 +216,7 @@ static void add_row(struct bench *bench, const struct op *op,
 	}
 }
 
-static void add_rows(struct bench *bench, const struct op *ops, size_t nops)
+void bench_add_rows(struct bench *bench, const struct op *ops, size_t nops)
 {
 	bench->rows = calloc(nops * bench->nlevels, sizeof(*bench->rows));
 	if (!bench->rows)
@@ -249,7 +249,7 @@ static void summarise(struct series *s)
 	s->p99 = s->samples[s->n * 99 / 100];
 }
 
-static void summarise_all(struct bench *bench)
+void bench_summarise(struct bench *bench)
 {
 	for (size_t r = 0; r < bench->nrows; r++)
 		for (unsigned int t = 0; t < bench->ntargets; t++)
@@ -282,7 +282,7 @@ static void open_target(struct bench *bench, struct target *t)
 }
 
 /* A wake-up across CPUs costs more than all that is measured here, and varies more. */
-static void pin(int cpu)
+void bench_pin(int cpu)
 {
 	cpu_set_t set;
 
@@ -294,15 +294,15 @@ static void pin(int cpu)
 
 void bench_measure(struct bench *bench)
 {
-	pin(bench->cpu);
+	bench_pin(bench->cpu);
 	for (unsigned int t = 0; t < bench->ntargets; t++)
 		open_target(bench, &bench->targets[t]);
 	if (bench->totals)
-		add_rows(bench, bench_totals, bench_ntotals);
+		bench_add_rows(bench, bench_totals, bench_ntotals);
 	else
-		add_rows(bench, bench_ops, bench_nops);
+		bench_add_rows(bench, bench_ops, bench_nops);
 	for (unsigned int round = 0; round <= bench->rounds; round++)
 		for (size_t r = 0; r < bench->nrows; r++)
 			run_row(bench, &bench->rows[r], round);
-	summarise_all(bench);
+	bench_summarise(bench);
 }

@@ -112,7 +112,7 @@ static void create_dropped(const struct batch *b)
 		bench_create(b, key_of(b, i));
 }
 
-static void read_one(int dir, const char *name)
+void bench_read(int dir, const char *name)
 {
 	char buf[BENCH_MAX_VALUE];
 	int fd = open_key(dir, name, O_RDONLY);
@@ -124,7 +124,7 @@ static void read_one(int dir, const char *name)
 
 static void run_read(const struct batch *b, unsigned int i)
 {
-	read_one(b->target->fd, key_of(b, i));
+	bench_read(b->target->fd, key_of(b, i));
 }
 
 static void read_used(const struct batch *b)

@@ -231,6 +231,16 @@ void bench_print_table(const struct bench *bench)
 		       SLOW);
 }
 
+void bench_print_line(const struct bench *bench)
+{
+	printf("%-32s", bench->targets[0].label);
+	for (size_t r = 0; r < bench->nrows; r++) {
+		print_time(bench, bench->rows[r].series[0].best);
+		print_time(bench, bench->rows[r].series[0].median);
+	}
+	printf(" %7u\n", bench->targets[0].listed);
+}
+
 FILE *bench_open_output(const char *path)
 {
 	FILE *f = fopen(path, "we");
