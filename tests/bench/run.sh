@@ -2,22 +2,27 @@
 # SPDX-License-Identifier: MIT
 #
 # Runs the benchmark: kvpfs beside floorfs (what FUSE alone costs) and a plain tmpfs
-# directory, all pinned to the CPU that the client runs on. Shows what operations cost,
-# how that grows with the number of keys and of records, and the memory of the daemon.
-# Nothing passes or fails by time.
+# directory, all pinned to the CPU that the client runs on. Shows what operations cost in
+# time, requests and system calls, how that grows with the number of keys and of records,
+# and what the daemon costs while it is there. Nothing passes or fails by time.
 set -euo pipefail
 
 usage()
 {
 	cat <<'END'
-usage: run.sh [OPTION]...
+usage: run.sh [OPTION]... [MODE]...
+Without a mode: what operations cost, beside the floor and tmpfs; how that grows with the
+number of keys and of records; memory.
   --quick       one mount, few rounds, no pool of 100000 records
   --mounts N    mounts of kvpfs and of floorfs that are compared (3)
   --rounds N    rounds to measure (15)
   --cpu N       pins all to this CPU (the last one allowed)
   --json FILE   writes all results for machines
   --plot FILE   draws cost against number of keys as SVG; needs gnuplot
-  --requests    counts the FUSE requests of each operation instead of measuring
+Modes, instead of that:
+  --requests    counts the FUSE requests of each operation
+  --syscalls    counts the system calls of each operation, and how many of them take the
+                pool's lock or begin to read all of it; needs strace
 The programs are $KVPFS (src/kvpfs) and those in $BENCH_DIR (tests/bench); the pools are
 made in $BENCH_TMP (/dev/shm).
 END
@@ -33,15 +38,16 @@ growth_ops=read,stat,stat-missing,overwrite,append,create,rename
 growth_ops+=,unlink,unlink-newest
 
 # The variables are called as the options.
-quick='' mounts=3 rounds=15 cpu='' json='' plot='' requests=''
+quick='' mounts=3 rounds=15 cpu='' json='' plot=''
+modes=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick)
 		quick=1 mounts=1 rounds=4
 		;;
-	--requests)
-		requests=1
+	--requests | --syscalls)
+		modes+=("${1#--}")
 		;;
 	--mounts | --rounds | --cpu | --json | --plot)
 		[ $# -gt 1 ] || die "$1 needs an argument"
@@ -69,8 +75,14 @@ done
 if [[ ! $mounts =~ ^[1-7]$ ]]; then
 	die "--mounts takes 1 to 7, not '$mounts'"
 fi
+if [ -n "$plot" ] && [ ${#modes[@]} -gt 0 ]; then
+	die "--plot draws what is measured without a mode"
+fi
 if [ -n "$plot" ] && ! command -v gnuplot >/dev/null; then
 	die "--plot needs gnuplot"
+fi
+if [[ ${modes[*]} == *syscalls* ]] && ! command -v strace >/dev/null; then
+	die "--syscalls needs strace"
 fi
 if [ ! -w /dev/fuse ]; then
 	echo "run.sh: skipped: /dev/fuse is missing" >&2
@@ -84,8 +96,8 @@ fi
 tmp=$(mktemp -d "${BENCH_TMP:-/dev/shm}/kvpfs-bench.XXXXXX")
 dirs=()
 pids=()
+tracer=()
 memory_lines=()
-memory_json=()
 
 # Daemons run in the foreground: their process ids are known, and no other is signalled.
 
@@ -100,8 +112,8 @@ serve()
 	local dir=$1 pid i
 
 	shift
-	mkdir "$dir"
-	taskset -c "$cpu" "$@" 2>"$dir.log" &
+	mkdir -p "$dir"
+	taskset -c "$cpu" "${tracer[@]/FILE/$dir.trace}" "$@" 2>"$dir.log" &
 	pid=$!
 	dirs+=("$dir")
 	pids+=("$pid")
@@ -213,6 +225,15 @@ growth()
 	unmount_all
 }
 
+# keep LIST JSON: adds a result to a list.
+keep()
+{
+	local list=$tmp/$1.list
+
+	[ ! -e "$list" ] || printf ',\n' >>"$list"
+	printf %s "$2" >>"$list"
+}
+
 # sum FIELD FILE: of a status file in /proc, the sum of the fields that start so.
 sum()
 {
@@ -222,15 +243,15 @@ sum()
 # remember_memory TITLE: resident memory of the daemon that was started last.
 remember_memory()
 {
-	local proc=/proc/${pids[-1]} rss own shared format
+	local proc=/proc/${pids[-1]} rss own shared json
 
 	rss=$(sum VmRSS: "$proc/status")
 	own=$(sum Private_ "$proc/smaps_rollup")
 	shared=$(sum Shared_ "$proc/smaps_rollup")
 	memory_lines+=("$(printf '%-36s %8d %8d %8d' "$1" "$rss" "$own" "$shared")")
-	format='{"pool": "%s", "rss_kib": %d, "private_kib": %d, "shared_kib": %d}'
-	# shellcheck disable=SC2059
-	memory_json+=("$(printf "$format" "$1" "$rss" "$own" "$shared")")
+	printf -v json '{"pool": "%s", "rss_kib": %d, "private_kib": %d, "shared_kib": %d}' \
+		"$1" "$rss" "$own" "$shared"
+	keep memory "$json"
 }
 
 # The pool of someone who only ever appends.
@@ -244,7 +265,7 @@ many_records()
 	start=$(date +%s%N)
 	serve_pool many
 	echo "== 100000 records (mounted after $((($(date +%s%N) - start) / 1000000)) ms)"
-	run_bench --json "$tmp/many.json" --threads 1 \
+	run_bench --json "$tmp/many_records.json" --threads 1 \
 		--ops read,stat,stat-missing,readdir,ls-l,cat-all \
 		"records: 1024=$tmp/few" "records: 100000=$tmp/many"
 	remember_memory "100000 records of 1024 keys"
@@ -271,84 +292,175 @@ memory()
 	printf '%s\n' "${memory_lines[@]}"
 }
 
-# STATFS frames the timed parts in the daemon's debug log (bench --marks): a frame for
-# each operation and round, the first round being the warm-up.
+# Turn what a daemon left behind into lines that count_calls() takes: "STATFS" or a kind of
+# call and its name.
+
 requests_of()
 {
-	awk -v label="\"$1\"" -v n=0 '
-		FNR == NR && index($0, "\"label\": " label) {
+	sed -n 's/.*opcode: \([A-Z_0-9]*\).*/requests \1/p' "$1.log" |
+		sed 's/^requests STATFS$/STATFS/'
+}
+
+# A call belongs to the request that was read last; those of STATFS (17) are left out. Calls
+# that other threads have cut in two are put together again.
+syscalls_of()
+{
+	awk '
+		{
+			pid = $1
+			sub(/^[0-9]+ +/, "")
+		}
+		sub(/ *<unfinished \.\.\.>$/, "") {
+			begun[pid] = $0
+			next
+		}
+		sub(/^<\.\.\. [^>]* resumed>/, "") {
+			$0 = begun[pid] $0
+		}
+		!match($0, /^[a-z0-9_]+\(/) {
+			next
+		}
+		{
+			name = substr($0, 1, RLENGTH - 1)
+		}
+		/^read\([0-9]+<\/dev\/fuse>, "/ {
+			opcode = substr($0, index($0, "\"") + 17, 16)
+			is_mark = opcode == "\\x11\\x00\\x00\\x00"
+			print is_mark ? "STATFS" : "requests"
+		}
+		is_mark {
+			next
+		}
+		/^read\([0-9]+<anon_inode:inotify>/ {
+			name = "read(inotify)"
+		}
+		/^flock\(.*LOCK_(SH|EX).* = 0$/ {
+			print "locks"
+		}
+		/^pread64\([0-9]+<.*\.pool>, .*, 0\) = [1-9]/ {
+			print "scans"
+		}
+		{
+			print "syscalls", name
+		}' "$1.trace"
+}
+
+# count_calls LABEL KIND...: a line of the table, and of JSON, for each operation. STATFS
+# frames the timed parts (bench --marks): a frame for each operation and round, of which
+# the first was the warm-up. Names are shown for the kind $mode.
+count_calls()
+{
+	awk -v label="$1" -v kinds="${*:2}" -v mode="$mode" -v json="$tmp/counts" '
+		BEGIN {
+			n = 0
+			nkinds = split(kinds, kind, " ")
+			printf "%-13s", "operation"
+			for (k = 1; k <= nkinds; k++)
+				printf " %8s", kind[k]
+			print ""
+		}
+		FNR == NR && index($0, "\"label\": \"" label "\"") {
 			match($0, /"op": "[^"]*"/)
 			op[n] = substr($0, RSTART + 7, RLENGTH - 8)
 			match($0, /"samples": [0-9]*/)
 			samples[n++] = substr($0, RSTART + 11, RLENGTH - 11)
 		}
-		FNR == NR || !match($0, /opcode: [A-Z_0-9]+/) {
+		FNR == NR {
 			next
 		}
-		{
-			name = substr($0, RSTART + 8, RLENGTH - 8)
-		}
-		name == "STATFS" {
+		$1 == "STATFS" {
 			frame += inside = !inside
 			next
 		}
 		inside && frame > n {
 			row = frame - n - 1
-			if (!count[row, name]++)
-				names[row] = names[row] " " name
-			total[row]++
+			total[row, $1]++
+			if ($1 == mode && !count[row, $2]++)
+				names[row] = names[row] " " $2
 		}
 		END {
 			for (row = 0; row < n; row++) {
-				printf "%-13s %8.2f =", op[row], total[row] / samples[row]
+				printf "%-13s", op[row]
+				printf "{\"op\": \"%s\"", op[row] >json
+				for (k = 1; k <= nkinds; k++) {
+					share = total[row, kind[k]] / samples[row]
+					printf " %8.2f", share
+					printf ", \"%s\": %.3f", kind[k], share >json
+				}
+				printf " ="
+				printf ", \"names\": {" >json
 				m = split(names[row], list, " ")
 				for (i = 1; i <= m; i++) {
 					share = count[row, list[i]] / samples[row]
 					printf " %s %.2f", list[i], share
+					printf "%s\"%s\": %.3f", (i > 1 ? ", " : ""),
+						list[i], share >json
 				}
 				print ""
+				print "}}" (row < n - 1 ? "," : "") >json
 			}
-		}' "$tmp/requests.json" "$2"
+		}' "$tmp/batches" -
+	keep "$mode" "{\"label\": \"$1\", \"operations\": [$(cat "$tmp/counts")]}"
 }
 
-count_requests()
+# count KIND...: of calls, in a run of all operations that is not timed.
+count()
 {
+	local debug=() target
+
+	if [ "$mode" = requests ]; then
+		debug=(-d)
+	else
+		tracer=(strace -f -y -x -s 8 -I2 -qq -o FILE)
+	fi
 	make_pool kvpfs
-	serve "$tmp/floor" "$floorfs" -f -d "$tmp/floor"
-	serve_pool kvpfs -d
-	"$bench" --cpu "$cpu" --rounds 1 --threads 1 --marks --json "$tmp/requests.json" \
+	serve "$tmp/floor" "$floorfs" -f "${debug[@]}" "$tmp/floor"
+	serve_pool kvpfs "${debug[@]}"
+	"$bench" --cpu "$cpu" --rounds 1 --threads 1 --marks --json "$tmp/batches" \
 		"floor=$tmp/floor" "kvpfs=$tmp/kvpfs" >/dev/null
 	unmount_all
-	echo "== FUSE requests per operation, floor"
-	requests_of floor "$tmp/floor.log"
-	echo "== FUSE requests per operation, kvpfs"
-	requests_of kvpfs "$tmp/kvpfs.log"
+	tracer=()
+	for target in floor kvpfs; do
+		echo "== $mode of $target per operation"
+		"${mode}_of" "$tmp/$target" | count_calls "$target" "$@"
+		echo
+	done
 }
 
+# All that was measured: FILE.json as it is, FILE.list in brackets.
 write_json()
 {
-	local IFS=,
+	local file name
 
-	printf '{"compare": %s,\n"growth": %s,\n' "$(cat "$tmp/compare.json")" \
-		"$(cat "$tmp/growth.json")"
-	if [ -e "$tmp/many.json" ]; then
-		printf '"many_records": %s,\n' "$(cat "$tmp/many.json")"
-	fi
-	printf '"memory": [%s]}\n' "${memory_json[*]}"
+	printf '{"system": "%s"' "$system"
+	for file in "$tmp"/*.json "$tmp"/*.list; do
+		[ -e "$file" ] || continue
+		name=${file##*/}
+		printf ',\n"%s": ' "${name%.*}"
+		case $file in
+		*.json) cat "$file" ;;
+		*.list) printf '[%s]' "$(cat "$file")" ;;
+		esac
+	done
+	echo '}'
 }
 
-if [ -n "$requests" ]; then
-	count_requests
-	exit
-fi
-echo "Linux $(uname -r), $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)"
+system="Linux $(uname -r), $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)"
+echo "$system"
 echo
-compare
-growth
-if [ -z "$quick" ]; then
-	many_records
+if [ ${#modes[@]} -eq 0 ]; then
+	modes=(compare growth many_records memory)
+	if [ -n "$quick" ]; then
+		modes=(compare growth memory)
+	fi
 fi
-memory
+for mode in "${modes[@]}"; do
+	case $mode in
+	requests) count requests ;;
+	syscalls) count requests syscalls locks scans ;;
+	*) "$mode" ;;
+	esac
+done
 if [ -n "$json" ]; then
 	write_json >"$json"
 fi
