@@ -12,8 +12,9 @@ usage()
 	cat <<'END'
 usage: run.sh [OPTION]... [MODE]...
 Without a mode: what operations cost, beside the floor and tmpfs; how that grows with the
-number of keys and of records; memory.
-  --quick       one mount, few rounds, no pool of 100000 records
+number of keys; total times; starts and large pools; memory; wake-ups while idle.
+  --quick       one mount, few rounds, no totals, no large pools, little idling
+  --long        a million operations before memory is measured, a minute of idling
   --mounts N    mounts of kvpfs and of floorfs that are compared (3)
   --rounds N    rounds to measure (15)
   --cpu N       pins all to this CPU (the last one allowed)
@@ -23,6 +24,7 @@ Modes, instead of that:
   --requests    counts the FUSE requests of each operation
   --syscalls    counts the system calls of each operation, and how many of them take the
                 pool's lock or begin to read all of it; needs strace
+  --totals      times what is done to all 1024 keys: rm, create, load, append
 The programs are $KVPFS (src/kvpfs) and those in $BENCH_DIR (tests/bench); the pools are
 made in $BENCH_TMP (/dev/shm).
 END
@@ -39,14 +41,18 @@ growth_ops+=,unlink,unlink-newest
 
 # The variables are called as the options.
 quick='' mounts=3 rounds=15 cpu='' json='' plot=''
+operations=100000 idle=10
 modes=()
 
 while [ $# -gt 0 ]; do
 	case $1 in
 	--quick)
-		quick=1 mounts=1 rounds=4
+		quick=1 mounts=1 rounds=4 operations=10000 idle=2
 		;;
-	--requests | --syscalls)
+	--long)
+		operations=1000000 idle=60
+		;;
+	--requests | --syscalls | --totals)
 		modes+=("${1#--}")
 		;;
 	--mounts | --rounds | --cpu | --json | --plot)
@@ -97,7 +103,6 @@ tmp=$(mktemp -d "${BENCH_TMP:-/dev/shm}/kvpfs-bench.XXXXXX")
 dirs=()
 pids=()
 tracer=()
-memory_lines=()
 
 # Daemons run in the foreground: their process ids are known, and no other is signalled.
 
@@ -160,6 +165,9 @@ unmount_all()
 cleanup()
 {
 	unmount_all
+	if is_mounted "$tmp/started"; then
+		fusermount3 -u "$tmp/started"
+	fi
 	rm -rf "$tmp"
 }
 
@@ -225,6 +233,19 @@ growth()
 	unmount_all
 }
 
+totals()
+{
+	mkdir "$tmp/plain-totals"
+	"$bench" --fill "$tmp/plain-totals"
+	serve "$tmp/floor-totals" "$floorfs" -f "$tmp/floor-totals"
+	make_pool totals
+	serve_pool totals
+	echo "== total times for 1024 keys"
+	run_bench --goals --json "$tmp/totals.json" --threads 1 --totals \
+		"floor=$tmp/floor-totals" "kvpfs=$tmp/totals" "tmpfs=$tmp/plain-totals"
+	unmount_all
+}
+
 # keep LIST JSON: adds a result to a list.
 keep()
 {
@@ -234,62 +255,140 @@ keep()
 	printf %s "$2" >>"$list"
 }
 
-# sum FIELD FILE: of a status file in /proc, the sum of the fields that start so.
+# sum FIELD FILE...: of status files in /proc, the sum of the fields that match.
 sum()
 {
-	awk -v field="^$1" '$1 ~ field { n += $2 } END { print n + 0 }' "$2"
+	awk -v field="^$1" '$1 ~ field { n += $2 } END { print n + 0 }' "${@:2}"
 }
 
-# remember_memory TITLE: resident memory of the daemon that was started last.
-remember_memory()
+# start TIMES LABEL COMMAND...: starts what then mounts on $tmp/started.
+start()
 {
-	local proc=/proc/${pids[-1]} rss own shared json
+	"$bench" --cpu "$cpu" --rounds "$1" --start --json "$tmp/start" \
+		"$2=$tmp/started" "${@:3}" "$tmp/started"
+	keep starts "$(cat "$tmp/start")"
+}
+
+starts()
+{
+	mkdir "$tmp/started"
+	make_pool few
+	echo "== from exec to the first stat through the mount, and after it (microseconds)"
+	printf '%-32s %15s %15s %15s %15s %7s\n' '(best and median of each)' \
+		start 'first read' 'later read' ls keys
+	start 20 floor "$floorfs" -f
+	start 20 "1024 records" "$kvpfs" -f "$tmp/few.pool"
+	if [ -z "$quick" ]; then
+		make_pool repeated --records 100000
+		make_pool unique --keys 100000
+		start 5 "100000 records of 1024 keys" "$kvpfs" -f "$tmp/repeated.pool"
+		start 5 "100000 records of 100000 keys" "$kvpfs" -f "$tmp/unique.pool"
+	fi
+	echo
+}
+
+# show_memory TITLE [PID]: resident memory, of the daemon that was started last.
+show_memory()
+{
+	local proc=/proc/${2:-${pids[-1]}} rss own shared json
 
 	rss=$(sum VmRSS: "$proc/status")
 	own=$(sum Private_ "$proc/smaps_rollup")
 	shared=$(sum Shared_ "$proc/smaps_rollup")
-	memory_lines+=("$(printf '%-36s %8d %8d %8d' "$1" "$rss" "$own" "$shared")")
+	printf '%-40s %8d %8d %8d\n' "$1" "$rss" "$own" "$shared"
 	printf -v json '{"pool": "%s", "rss_kib": %d, "private_kib": %d, "shared_kib": %d}' \
 		"$1" "$rss" "$own" "$shared"
 	keep memory "$json"
 }
 
-# The pool of someone who only ever appends.
-many_records()
+show_memory_head()
 {
-	local start
+	printf '%-40s %8s %8s %8s\n' '== memory in KiB' resident private shared
+}
 
-	make_pool few
+# The pool of someone who only ever appends, and one that knows no limit.
+large()
+{
 	serve_pool few
-	make_pool many --records 100000
-	start=$(date +%s%N)
-	serve_pool many
-	echo "== 100000 records (mounted after $((($(date +%s%N) - start) / 1000000)) ms)"
-	run_bench --json "$tmp/many_records.json" --threads 1 \
-		--ops read,stat,stat-missing,readdir,ls-l,cat-all \
-		"records: 1024=$tmp/few" "records: 100000=$tmp/many"
-	remember_memory "100000 records of 1024 keys"
+	serve_pool repeated
+	serve_pool unique
+	echo "== large pools"
+	run_bench --json "$tmp/large.json" --threads 1 --rounds 5 \
+		--ops read,stat,stat-missing,readdir,ls-l "1024 records=$tmp/few" \
+		"100000 of 1024 keys=$tmp/repeated" "100000 of 100000 keys=$tmp/unique"
+	show_memory_head
+	show_memory "100000 records of 1024 keys" "${pids[1]}"
+	show_memory "100000 records of 100000 keys" "${pids[2]}"
+	echo
 	unmount_all
-	rm "$tmp/many.pool"
+	rm "$tmp/repeated.pool" "$tmp/unique.pool"
 }
 
 memory()
 {
+	local ops=${growth_ops/append,/} n # full values do not grow
+
+	show_memory_head
 	: >"$tmp/empty.pool"
 	serve_pool empty
 	ls "$tmp/empty"
-	remember_memory "empty pool"
+	show_memory "empty pool"
 
 	make_pool full --value-size 2048
 	serve_pool full -o mode=full
-	remember_memory "1024 values of 2048 bytes, mounted"
+	show_memory "1024 values of 2048 bytes, mounted"
 	find "$tmp/full" -type f -exec cat {} + >/dev/null
-	remember_memory "1024 values of 2048 bytes, all read"
+	show_memory "1024 values of 2048 bytes, all read"
+	"$bench" --cpu "$cpu" --threads 1 --ops "$ops" \
+		--rounds $((operations / 1000)) --json "$tmp/many" "full=$tmp/full" >/dev/null
+	n=$(awk -F '"samples": ' '{ n += $2 } END { print n }' "$tmp/many")
+	show_memory "the same, after $n operations"
+	echo
 	unmount_all
+}
 
-	echo "== memory of kvpfs in KiB"
-	printf '%-36s %8s %8s %8s\n' '' resident private shared
-	printf '%s\n' "${memory_lines[@]}"
+# switches PID: how often its threads had the CPU and gave or lost it.
+switches()
+{
+	sum '(non)?voluntary_ctxt_switches:' "/proc/$1"/task/*/status
+}
+
+# count_wakeups TITLE: of the daemon that was started last.
+count_wakeups()
+{
+	local pid=${pids[-1]} n
+
+	sleep 1
+	n=$(switches "$pid")
+	sleep "$idle"
+	n=$(($(switches "$pid") - n))
+	printf '%-40s %8d\n' "$1" "$n"
+	keep idle "{\"what\": \"$1\", \"seconds\": $idle, \"wakeups\": $n}"
+}
+
+idling()
+{
+	local reader
+
+	make_pool idle
+	serve_pool idle
+	find "$tmp/idle" -type f -exec cat {} + >/dev/null
+	echo "== wake-ups in $idle seconds of idling (goal: 0)"
+	count_wakeups "nobody reads events"
+	cat "$tmp/idle/.kvpfs/events" >/dev/null &
+	reader=$!
+	count_wakeups "a reader of events waits"
+	kill "$reader" || die "the reader of events did not wait"
+	wait "$reader" || true
+	unmount_all
+	echo
+}
+
+program_size()
+{
+	strip -o "$tmp/stripped" "$kvpfs"
+	stat -c '== size of the program, stripped: %s bytes' "$tmp/stripped"
+	stat -c '{"stripped_bytes": %s}' "$tmp/stripped" >"$tmp/program.json"
 }
 
 # Turn what a daemon left behind into lines that count_calls() takes: "STATFS" or a kind of
@@ -449,9 +548,9 @@ system="Linux $(uname -r), $(awk -F': *' '/^model name/ { print $2; exit }' /pro
 echo "$system"
 echo
 if [ ${#modes[@]} -eq 0 ]; then
-	modes=(compare growth many_records memory)
+	modes=(compare growth totals starts large memory idling program_size)
 	if [ -n "$quick" ]; then
-		modes=(compare growth memory)
+		modes=(compare growth starts memory idling program_size)
 	fi
 fi
 for mode in "${modes[@]}"; do
