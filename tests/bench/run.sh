@@ -204,14 +204,20 @@ draw()
 
 	sets=$(grep -c '"' "$tmp/growth.data")
 	gnuplot <<-END
-		set terminal svg size 900,600 background "white"
+		set terminal svg size 1000,600 font "sans-serif,14" background "white"
 		set output "$plot"
+		set title "kvpfs: cost of an operation against the number of keys"
 		set logscale xy
-		set xlabel "keys"
-		set ylabel "microseconds per operation"
-		set key outside
-		plot for [i=0:$sets-1] "$tmp/growth.data" index i using 1:2 \
-			with linespoints title columnheader(1)
+		set xrange [1:1024]
+		set xtics (1, 10, 30, 100, 300, 1024)
+		set yrange [5:1000]
+		set ytics (5, 10, 20, 50, 100, 200, 500, 1000)
+		set grid
+		set xlabel "keys in the pool"
+		set ylabel "microseconds, best round"
+		set key outside right center
+		plot for [i=0:$sets-1] "$tmp/growth.data" index i using 1:2 with linespoints \
+			linewidth 2 pointtype i+1 dashtype i/8+1 title columnheader(1)
 	END
 }
 
