@@ -17,6 +17,7 @@ static bool parse_lock(const char *line, const struct stat *st, pid_t *ret_pid)
 	unsigned int dev_minor;
 	int pid;
 
+	/* NOLINTNEXTLINE(cert-err34-c): the kernel writes numbers that fit */
 	if (sscanf(line, "%*d: %*s %*s %*s %d %x:%x:%llu", &pid, &dev_major,
 		   &dev_minor, &inode) != 4)
 		return false;
