@@ -30,8 +30,8 @@ static int signal_event = -1; /* eventfd(2); readable once a signal has come */
 
 /*
  * A signal that comes just before the loop blocks in read(2) or poll(2) would go
- * unseen until the next request: so it also makes the read fail, and the poll
- * return.
+ * unseen until the next request, and one that comes later restarts the read: so
+ * it also makes the read fail, and the poll return.
  */
 static void end_session(int signal_number)
 {
@@ -49,7 +49,9 @@ static void end_session(int signal_number)
 static void handle_signals(struct fuse_session *session)
 {
 	static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
-	struct sigaction end = { .sa_handler = end_session };
+	/* libfuse gives up mounting when its waitpid(2) is interrupted */
+	struct sigaction end = { .sa_handler = end_session,
+				 .sa_flags = SA_RESTART };
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signalled_session = session;

@@ -7,12 +7,13 @@ and the limits that come with them; and who may do what on a mount.
 import errno
 import os
 import stat
+import subprocess
 from os import O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 
 import harness
 import pool
 from harness import Child, NOBODY, case, equal, eventually, opened, read, refused
-from harness import write
+from harness import with_mounts, write
 
 NEW = O_WRONLY | O_CREAT
 
@@ -22,6 +23,36 @@ def program_can_be_ended_as_soon_as_it_has_mounted(m):
     for _ in range(30):
         m.mount()
         m.unmount()
+
+
+# With an /etc/mtab that is no link, libfuse tells mount(8) of what it has mounted.
+@case(('k', 'v'), options=None, root=True)
+def signal_while_libfuse_waits_for_mount_8_ends_the_program_with_0(m):
+    started, go, stand_in = (os.path.join(m.top, name)
+                             for name in ('started', 'go', 'stand-in'))
+    with open(stand_in, 'w') as file:
+        os.fchmod(file.fileno(), 0o755)
+        file.write(f'#!/bin/sh\n: >{started}\n'
+                   f'while [ -e {started} ] && [ ! -e {go} ]; do sleep 0.01; done\n')
+
+    def run():
+        write('/etc/mtab', b'')
+        with open(m.log, 'wb') as log:
+            program = subprocess.Popen([harness.KVPFS, '-f', m.pool, m.dir], stderr=log)
+        eventually(lambda: harness.is_mounted(m.dir) or program.poll() is not None)
+        answer = Child(os.statvfs, m.dir)       # comes when the program serves
+        eventually(lambda: os.path.exists(started) or answer.is_done())
+        program.terminate()
+        # it waits on, or ends without waiting
+        eventually(lambda: harness.sleeps(program.pid) or program.poll() is not None)
+        write(go, b'')
+        equal(program.wait(), 0)
+        equal(harness.is_mounted(m.dir), False)
+        answer.wait()
+        return None if os.path.exists(started) else 'libfuse runs no mount(8)'
+
+    with_mounts(run, ['mount', '-t', 'tmpfs', 'none', '/etc'],
+                ['mount', '--bind', stand_in, '/bin/mount'])
 
 
 # mode=
