@@ -6,9 +6,11 @@
 #	dependencies.sh build		to build and mount
 #	dependencies.sh test		the same, and to run every test
 #	dependencies.sh packages	to build packages and check them
+#	dependencies.sh i386|arm64|s390x DIR	to build for that architecture; its
+#					libraries are only unpacked, in DIR
 #
-# with apt (Debian, Ubuntu) or dnf (Fedora, Azure Linux, RHEL). Does nothing, and
-# needs no rights, where nothing is missing.
+# with apt (Debian, Ubuntu) or, but for the last, dnf (Fedora, Azure Linux, RHEL).
+# Does nothing, and needs no rights, where nothing is missing.
 set -eu
 
 build_apt='gcc make autoconf automake pkg-config libc6-dev libfuse3-dev fuse3
@@ -32,11 +34,17 @@ test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	clang clang-tools-extra cppcheck ShellCheck valgrind codespell
 	compiler-rt xz procps-ng sed tar libasan libubsan libtsan mandoc
 	groff-base systemd-container'
+i386_apt='gcc-i686-linux-gnu libc6-dev-i386-cross'
+arm64_apt='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
+s390x_apt='gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user'
+# These alone, as static libraries need no others.
+unpacked_apt='libfuse3-dev libunistring-dev libcunit1-dev'
 
-case ${1-} in
-build | test | packages) ;;
+case $#:${1-} in
+1:build | 1:test | 1:packages | 2:i386 | 2:arm64 | 2:s390x) ;;
 *)
 	echo "usage: dependencies.sh build|test|packages" >&2
+	echo "       dependencies.sh i386|arm64|s390x DIR" >&2
 	exit 2
 	;;
 esac
@@ -110,8 +118,39 @@ install_dnf() {
 	done
 }
 
+foreign_apt() {
+	apt-get -qq -o "APT::Architecture=$arch" -o APT::Sandbox::User=root \
+		-o "Dir::State=$dir/apt" -o Dir::State::status=/dev/null \
+		-o "Dir::Cache=$dir/apt" "$@"
+}
+
+# To install libraries of architecture $1 it would have to be added for good, upon
+# which apt-get update fails wherever a mirror lacks something of it.
+unpack_apt() {
+	arch=$1
+	dir=$2
+	[ ! -d "$dir/usr" ] || return 0
+	mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial"
+	cd "$dir"
+	foreign_apt update || echo "going on with what there is" >&2
+	# shellcheck disable=SC2086
+	foreign_apt download $unpacked_apt
+	for package in *.deb; do
+		dpkg -x "$package" unpacked
+	done
+	mv unpacked/usr .
+}
+
 [ "$1" = test ] || extra_apt='' extra_dnf=''
-if command -v apt-get >/dev/null; then
+if [ $# -eq 2 ]; then
+	command -v apt-get >/dev/null || { echo "no apt-get" >&2; exit 1; }
+	case $1 in
+	i386) install_apt "$i386_apt" "" ;;
+	arm64) install_apt "$arm64_apt" "" ;;
+	s390x) install_apt "$s390x_apt" "" ;;
+	esac
+	unpack_apt "$1" "$2"
+elif command -v apt-get >/dev/null; then
 	[ "$1" != test ] || build_apt="$build_apt $test_apt"
 	[ "$1" != packages ] || build_apt="$build_apt $packages_apt"
 	install_apt "$build_apt" "$extra_apt"

@@ -4,8 +4,8 @@
 # Installs what is missing, builds, and runs every test.
 #
 #	test.sh [NAME...]	gcc (the default), clang, sanitizers, tsan,
-#				valgrind, distcheck, analysers, fuzz, systemd,
-#				packages; or all
+#				i386, arm64, s390x, valgrind, distcheck,
+#				analysers, fuzz, systemd, packages; or all
 #
 # Each NAME builds in build/NAME and leaves the tests' logs there. The last line
 # sums up what ran; the exit status is 0 if nothing failed.
@@ -111,6 +111,42 @@ run_tsan() {
 		LDFLAGS=-fsanitize=thread || return
 	run_tests tsan check_PROGRAMS= check_LIBRARIES= \
 		TESTS="$(echo tests/mount/{content,control,syscalls,together}.py)"
+}
+
+# Another architecture, with a cross compiler; QEMU: what runs its programs.
+check_foreign() {
+	local name=$1 triplet=$2 qemu=$3 root=$top/build/$1-libraries lib loader
+	shift 3
+	echo "== $name"
+	if ! contrib/dependencies.sh "$name" "$root" >"build/$name.log" 2>&1; then
+		echo "SKIP: $name: packages cannot be had: $(tail -n 1 "build/$name.log")"
+		count 0 0 1
+		return
+	fi
+	lib=$(echo "$root"/usr/lib/*-linux-gnu*)
+	loader=$(echo "/usr/$triplet"/lib/ld*.so.[0-9])
+	if ! $qemu "$loader" --version >/dev/null 2>&1; then
+		echo "SKIP: $name: its programs do not run here"
+		count 0 0 1
+		return
+	fi
+	build "$name" --host="$triplet" CPPFLAGS="-I$root/usr/include" \
+		LDFLAGS="-L$lib -Wl,--dynamic-linker=$loader,-rpath,${loader%/*}" \
+		PKG_CONFIG_LIBDIR="$lib/pkgconfig" PKG_CONFIG_SYSROOT_DIR="$root" &&
+		run_tests "$name" LOG_COMPILER="$qemu" "$@"
+}
+
+# shellcheck disable=SC2016 # make expands it
+unit_tests='$(unit_tests)'
+run_i386() {
+	check_foreign i386 i686-linux-gnu '' \
+		TESTS="$unit_tests $(echo tests/mount/{content,names,syscalls}.py)"
+}
+run_arm64() {
+	check_foreign arm64 aarch64-linux-gnu qemu-aarch64 TESTS="$unit_tests"
+}
+run_s390x() {
+	check_foreign s390x s390x-linux-gnu qemu-s390x TESTS="$unit_tests"
 }
 
 # CUnit itself frees nothing at the end: only leaks that have no owner count.
@@ -235,8 +271,8 @@ fi
 contrib/dependencies.sh test || exit 1
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ $# -gt 0 ] || set -- gcc
-[ "$*" != all ] || set -- gcc clang sanitizers tsan valgrind distcheck analysers \
-	fuzz systemd packages
+[ "$*" != all ] || set -- gcc clang sanitizers tsan i386 arm64 valgrind \
+	distcheck analysers fuzz systemd packages
 for name; do
 	if ! declare -F "run_$name" >/dev/null; then
 		echo "test.sh: no such test: $name" >&2
