@@ -548,6 +548,36 @@ static void directory_moved_away_unheard_is_not_followed(void)
 	rmdir(away);
 }
 
+/* As when a file system is mounted on it, which its own pool must not ask. */
+static void pinned_directory_is_used_wherever_it_is(void)
+{
+	const char *directory = pool_file_path("directory");
+	const char *away = pool_file_path("away");
+
+	CU_ASSERT_EQUAL_FATAL(mkdir(directory, 0700), 0);
+	path = pool_file_path("directory/pool");
+	store_three_records();
+	CU_ASSERT_EQUAL_FATAL(kvp_pool_open(&pool, path, false), 0);
+	kvp_pool_pin_directory(&pool);
+	settle();
+
+	CU_ASSERT_EQUAL(rename(directory, away), 0);
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 0);
+	CU_ASSERT_EQUAL(rename(away, directory), 0);
+
+	/* a deleted one cannot be used, and is not looked for */
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	CU_ASSERT_EQUAL(rmdir(directory), 0);
+	CU_ASSERT_EQUAL(mkdir(directory, 0700), 0);
+	store_three_records();
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 1);
+	settle();
+	CU_ASSERT_FALSE(kvp_pool_exists(&pool));
+	kvp_pool_close(&pool);
+	unlink(path);
+	rmdir(directory);
+}
+
 static int make_fifo(void)
 {
 	return mkfifo(path, 0600);
@@ -681,6 +711,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(directory_deleted_and_made_again_is_found),
 	CHECK_CASE(directory_moved_away_is_not_followed),
 	CHECK_CASE(directory_moved_away_unheard_is_not_followed),
+	CHECK_CASE(pinned_directory_is_used_wherever_it_is),
 	CHECK_CASE(file_that_becomes_something_else_is_refused),
 	CHECK_CASE(looking_changes_no_times),
 	CHECK_CASE(without_inotify_an_existing_file_is_always_changed),
