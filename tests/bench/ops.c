@@ -187,6 +187,11 @@ static void run_unlink_newest(const struct batch *b, unsigned int i)
 	bench_drop(b, new_key(b, b->count - 1 - i));
 }
 
+static void run_rename(const struct batch *b, unsigned int i)
+{
+	rename_over(b, b->count - 1 - i);
+}
+
 static void run_replace(const struct batch *b, unsigned int i)
 {
 	bench_create(b, new_key(b, i));
@@ -280,7 +285,8 @@ static void run_outside(const struct batch *b, unsigned int i)
 
 /*
  * "read" is of keys that were read before and did not change, "read-changed" of others;
- * "unlink" takes any keys, so that the pool's tail moves up, "unlink-newest" the last;
+ * "unlink" takes any keys, so that the pool's tail moves up, "unlink-newest" the last,
+ * and so does "rename", as it is with a temporary file;
  * "outside+100" is one change of the pool by others and 100 reads.
  */
 const struct op bench_ops[] = {
@@ -325,7 +331,7 @@ const struct op bench_ops[] = {
 	  .count = BENCH_ROOM,
 	  .goal = 1.6,
 	  .prepare = create_new,
-	  .run = rename_over,
+	  .run = run_rename,
 	  .restore = fill_room },
 	{ .id = "write+rename",
 	  .count = BENCH_ROOM,
