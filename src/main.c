@@ -30,8 +30,8 @@ static int signal_event = -1; /* eventfd(2); readable once a signal has come */
 
 /*
  * A signal that comes just before the loop blocks in read(2) or poll(2) would go
- * unseen until the next request, and one that comes later restarts the read: so
- * it also makes the read fail, and the poll return.
+ * unseen until the next request: so it also makes the read fail, and the poll
+ * return.
  */
 static void end_session(int signal_number)
 {
@@ -46,18 +46,24 @@ static void end_session(int signal_number)
 	errno = saved;
 }
 
-static void handle_signals(struct fuse_session *session)
+/* FLAGS: SA_RESTART while libfuse is not to be disturbed, else 0. */
+static void catch_signals(int flags)
 {
 	static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
-	/* libfuse gives up mounting when its waitpid(2) is interrupted */
-	struct sigaction end = { .sa_handler = end_session,
-				 .sa_flags = SA_RESTART };
+	struct sigaction end = { .sa_handler = end_session, .sa_flags = flags };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		sigaction(ends[i], &end, NULL);
+}
+
+static void handle_signals(struct fuse_session *session)
+{
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 
 	signalled_session = session;
 	signal_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		sigaction(ends[i], &end, NULL);
+	/* libfuse gives up mounting when its waitpid(2) is interrupted */
+	catch_signals(SA_RESTART);
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGXFSZ, &ignore, NULL); /* write(2) says EFBIG instead */
 }
@@ -288,6 +294,7 @@ static int run_session(struct kvpfs *fs, struct fuse_args *args)
 		return status;
 	handle_signals(fs->session);
 	if (fuse_session_mount(fs->session, fs->options->mountpoint) == 0) {
+		catch_signals(0);
 		status = run_mounted(fs);
 		end_calls_and_handles(fs);
 		fuse_session_unmount(fs->session);
