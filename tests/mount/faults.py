@@ -275,21 +275,9 @@ def directory_that_may_not_be_searched_hides_a_new_pool_until_it_may(m):
 
 # Errors of the disk
 
-def strace(m, *injections):
-    """The words that let system calls fail; no tracer bears a leak checker."""
-    words = ['strace', '-D', '-f', '-o', os.path.join(m.top, 'trace'),
-             '-E', 'LSAN_OPTIONS=detect_leaks=0']
-    for injection in injections:
-        words += ['-e', f'inject={injection}']
-    if RUNNER or not shutil.which('strace') or subprocess.run(
-            [*words, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
-        raise Skip('needs strace and no runner')
-    return words
-
-
 @case(*RECORDS, options=None)
 def fsync_says_what_the_pools_disk_says(m):
-    with m.mounted(runner=strace(m, 'fdatasync:error=EIO')):
+    with m.mounted(runner=harness.strace(m, 'fdatasync:error=EIO')):
         with opened(m / 'k1', O_WRONLY | O_TRUNC) as fd:
             os.write(fd, b'new')
             refused(errno.EIO, os.fsync, fd)
@@ -306,11 +294,12 @@ def fsync(path):
 
 @case(*RECORDS, options=None)
 def slow_fsync_leaves_signals_to_who_ends_the_session(m):
-    with m.mounted(runner=strace(m, 'fdatasync:delay_enter=300000')):
-        tasks = f'/proc/{m.pid()}/task'
+    with m.mounted(runner=harness.strace(m, 'fdatasync:delay_enter=300000')):
+        pid = str(m.pid())
+        tasks = f'/proc/{pid}/task'
         child = Child(fsync, m / 'k1')
         eventually(lambda: len(os.listdir(tasks)) == 2)
-        thread = max(os.listdir(tasks), key=int)
+        [thread] = set(os.listdir(tasks)) - {pid}
         with open(f'{tasks}/{thread}/status') as file:
             fields = dict(line.split(':', 1) for line in file)
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
@@ -355,7 +344,7 @@ def few_descriptors_are_enough_or_it_says_so(m):
 @case(*RECORDS, options=None)
 def without_inotify_every_change_is_seen_all_the_same(m):
     for injection in 'inotify_init1:error=EMFILE', 'inotify_add_watch:error=ENOSPC':
-        with m.mounted(runner=strace(m, injection)):
+        with m.mounted(runner=harness.strace(m, injection)):
             for n in range(20):
                 pool.put(m.pool, 'k1', f'{n}')
                 equal(read(m / 'k1'), b'%d' % n)

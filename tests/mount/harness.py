@@ -15,6 +15,7 @@ import os
 import pickle
 import re
 import select
+import shutil
 import signal
 import stat
 import subprocess
@@ -196,6 +197,18 @@ def is_sanitized():
     """Whether the program was built with one of the compiler's sanitizers."""
     with open(KVPFS, 'rb') as file:
         return re.search(rb'__[at]san_init', file.read()) is not None
+
+
+def strace(m, *injections):
+    """The words that let system calls fail; no tracer bears a leak checker."""
+    words = ['strace', '-D', '-f', '-o', os.path.join(m.top, 'trace'),
+             '-E', 'LSAN_OPTIONS=detect_leaks=0']
+    for injection in injections:
+        words += ['-e', f'inject={injection}']
+    if RUNNER or not shutil.which('strace') or subprocess.run(
+            [*words, 'true'], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip('needs strace and no runner')
+    return words
 
 
 def renameat2(source, target, flags):

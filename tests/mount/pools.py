@@ -7,7 +7,6 @@ and a mount of all the pools in a directory, each with its own files and .kvpfs.
 import errno
 import os
 import select
-import shutil
 import stat
 import subprocess
 import time
@@ -15,7 +14,7 @@ from os import O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import (CAP, Skip, case, equal, eventually, is_mounted, numbered,
+from harness import (CAP, case, equal, eventually, is_mounted, numbered,
                      opened, read, refused, with_mounts, write)
 
 NAMES = ['external', 'guest', 'auto', 'auto-external', 'auto-internal']
@@ -484,17 +483,10 @@ def clearing_one_pool_leaves_the_others(m):
 # Without inotify, the path is looked up time and again.
 @case(options=None)
 def mount_on_the_directory_of_its_pools_never_asks_itself(m):
-    deaf = ['strace', '-D', '-o', '/dev/null', '-e', 'trace=inotify_init1',
-            '-e', 'inject=inotify_init1:error=EMFILE']
-    if not shutil.which('strace') or subprocess.call([*deaf, 'true']) != 0:
-        raise Skip('needs strace')
+    deaf = harness.strace(m, 'inotify_init1:error=EMFILE')
     m.pool = file_of(m.dir, 1)
     pool.build(m.pool, ('k', 'v'))
-    usual, harness.RUNNER = harness.RUNNER, deaf
-    try:
-        m.mount()
-    finally:
-        harness.RUNNER = usual
+    m.mount(runner=deaf)
     equal(m.names(), [b'k'])
     write(m / 'k', b'w')
     m.unmount()

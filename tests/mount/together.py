@@ -24,7 +24,6 @@ import itertools
 import os
 import random
 import re
-import shutil
 import time
 from os import O_APPEND, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY
 
@@ -526,10 +525,9 @@ def make_outside(m, key):
 @case(options=None)
 def mknod_and_an_outsider_never_both_make_a_key(m):
     """Even if he is there between the mount's look and its lock, which is late."""
-    if not shutil.which('strace') or harness.is_sanitized():
-        raise harness.Skip('needs strace, and a program that can be traced')
-    m.mount(PATIENT, ['strace', '-D', '-f', '-o', '/dev/null', '-e', 'trace=flock',
-                      '-e', 'inject=flock:delay_enter=20000'])
+    if harness.is_sanitized():
+        raise harness.Skip('needs a program that can be traced')
+    m.mount(PATIENT, harness.strace(m, 'flock:delay_enter=20000'))
     won = collections.Counter()
     for n in range(harness.rounds(20)):
         key = f'k{n % 100}'
