@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from os import O_CREAT, O_TRUNC, O_WRONLY
 
 import harness
@@ -73,6 +74,18 @@ def any_lock_of_another_refuses_a_change_with_ebusy(m):
             equal(m.records(), [(b'k', b'v')])
     write(m / 'k', b'w')
     equal(m.records(), [(b'k', b'w')])
+
+
+@case(('k', 'v'), options=BRIEF)
+def open_file_is_read_whoever_holds_the_changed_pool(m):
+    for kind in EXCLUSIVE:
+        with opened(m / 'k') as never_read, opened(m / 'k') as fd:
+            equal(os.read(fd, 1), b'v')
+            with held(m, kind) as holder:
+                holder.append('l=w')
+                time.sleep(0.05)        # what the kernel knew of the size is too old
+                equal(os.pread(fd, 9, 0), b'v')
+                equal(os.pread(never_read, 9, 0), b'v')
 
 
 @case(('k', 'v'), options=BRIEF)
