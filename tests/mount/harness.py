@@ -284,12 +284,6 @@ class Mount:
         equal(program.wait(), 0)
         equal(is_mounted(self.dir), False)
 
-    def pid(self):
-        """The program's, below timeout(1)."""
-        pid = self.program.pid
-        with open(f'/proc/{pid}/task/{pid}/children') as file:
-            return int(file.read())
-
     def usage(self):
         """Its descriptors, and the KiB that are resident of all and of its heap."""
         with open(f'/proc/{self.pid()}/smaps') as file:
