@@ -48,13 +48,13 @@ count_cunit() {
 	count "$4" "$5" "$(grep -c '^SKIP: ' "$log")"
 }
 
-# Sums up what automake's TAP driver noted of a script.
+# Sums up what automake's TAP driver noted of a script; its log has the reasons.
 count_tap() {
 	local trs=$1
 	count "$(grep -c '^:test-result: X\?PASS' "$trs")" \
 		"$(grep -cE '^:test-result: (FAIL|ERROR|XFAIL|XPASS)' "$trs")" \
 		"$(grep -c '^:test-result: SKIP' "$trs")"
-	grep -hE '^:test-result: (FAIL|ERROR|SKIP)' "$trs" | sed 's/^:test-result: //'
+	grep -hE '^(FAIL|ERROR|SKIP): ' "${trs%.trs}.log"
 }
 
 count_logs() {
