@@ -284,6 +284,8 @@ static void symbolic_link_that_others_may_have_made_is_not_followed(void)
 	CU_ASSERT_TRUE(kvp_pool_exists(&pool));
 	kvp_pool_unlock(&pool);
 	kvp_pool_close(&pool);
+	CU_ASSERT_EQUAL(unlink(link), 0);
+	CU_ASSERT_EQUAL(rmdir(directory), 0);
 	free(directory);
 }
 
