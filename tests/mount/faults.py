@@ -275,7 +275,7 @@ def directory_that_may_not_be_searched_hides_a_new_pool_until_it_may(m):
 
 # Errors of the disk
 
-@case(*RECORDS, options=None)
+@case(*RECORDS, options=None, root=True)
 def fsync_says_what_the_pools_disk_says(m):
     with m.mounted(runner=harness.strace(m, 'fdatasync:error=EIO')):
         with opened(m / 'k1', O_WRONLY | O_TRUNC) as fd:
@@ -292,7 +292,7 @@ def fsync(path):
         os.fsync(fd)
 
 
-@case(*RECORDS, options=None)
+@case(*RECORDS, options=None, root=True)
 def slow_fsync_leaves_signals_to_who_ends_the_session(m):
     with m.mounted(runner=harness.strace(m, 'fdatasync:delay_enter=300000')):
         pid = str(m.pid())
