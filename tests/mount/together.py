@@ -554,7 +554,8 @@ def slowly(function, *arguments):
     yield
     if child.is_done():
         raise AssertionError(child.result())
-    schedule(child.pid, os.SCHED_OTHER)         # else it may take long to die
+    with contextlib.suppress(PermissionError):  # as it is to users
+        schedule(child.pid, os.SCHED_OTHER)     # else it may take long to die
     child.kill()
 
 
