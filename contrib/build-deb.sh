@@ -5,8 +5,8 @@
 #
 #	build-deb.sh [ARGUMENT...]	arguments for dpkg-buildpackage, such as -b
 #
-# The tree must be one where autoreconf has been run. What is needed to build is
-# named in contrib/debian/control; "apt-get build-dep ./build/deb/kvpfs-*" installs it.
+# The tree must be one where autoreconf has been run. "contrib/dependencies.sh
+# packages" installs what is needed to build, contrib/debian/control names it.
 set -eu
 cd "$(dirname "$0")/.."
 top=$PWD

@@ -24,7 +24,7 @@ test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 # Not for every distribution and machine; what it is for is skipped without it.
 extra_apt=hyperv-daemons
 extra_dnf=hypervkvpd
-packages_apt='debhelper lintian rpm rpmlint apparmor'
+packages_apt='build-essential debhelper lintian rpm rpmlint apparmor'
 packages_dnf='rpm-build rpmlint'
 build_dnf='gcc make autoconf automake pkgconf-pkg-config fuse3-devel fuse3
 	libunistring-devel'
