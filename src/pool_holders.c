@@ -26,6 +26,18 @@ static bool parse_lock(const char *line, const struct stat *st, pid_t *ret_pid)
 	       dev_major == major(st->st_dev) && dev_minor == minor(st->st_dev);
 }
 
+static bool contains(const pid_t pids[], size_t count, pid_t pid)
+{
+	while (count > 0)
+		if (pids[--count] == pid)
+			return true;
+	return false;
+}
+
+/*
+ * A process may hold locks of several kinds; and the kernel tells of one lock twice if
+ * others come and go between two reads of the list.
+ */
 size_t kvp_pool_holders(const struct kvp_pool *pool, pid_t pids[], size_t max)
 {
 	kvp_autofree char *line = NULL;
@@ -37,7 +49,8 @@ size_t kvp_pool_holders(const struct kvp_pool *pool, pid_t pids[], size_t max)
 		return 0;
 	locks = fopen("/proc/locks", "re");
 	while (locks && count < max && getline(&line, &size, locks) > 0)
-		count += parse_lock(line, &pool->st, &pids[count]);
+		count += parse_lock(line, &pool->st, &pids[count]) &&
+			 !contains(pids, count, pids[count]);
 	if (locks)
 		(void)fclose(locks);
 	return count;

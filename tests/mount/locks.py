@@ -101,6 +101,16 @@ def log_names_who_holds_the_lock(m):
                                 f'(pid {holder.process.pid} "{name}")'), True)
 
 
+@case(('k', 'v'), options=BRIEF)
+def holder_of_two_locks_is_named_once(m):
+    fds = [pool.try_lock(m.pool, kind) for kind in ('flock-sh', 'posix-sh')]
+    refused(errno.EBUSY, write_once, m / 'k', b'w')
+    with open(m.log) as log:
+        equal(log.read().count(f'pid {os.getpid()} '), 1)
+    for fd in fds:
+        os.close(fd)
+
+
 @case(('k', 'value'), ('l', 'v'), options=BRIEF)
 def every_change_waits_for_the_lock(m):
     with opened(m / 'k', O_WRONLY | O_TRUNC) as pending, \
