@@ -27,8 +27,8 @@ import traceback
 import pool
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUILD = os.environ.get('abs_top_builddir', os.path.join(HERE, '..', '..'))
-KVPFS = os.path.abspath(os.environ.get('KVPFS', os.path.join(BUILD, 'src', 'kvpfs')))
+KVPFS = os.path.abspath(os.environ.get('KVPFS', os.path.join(HERE, '../../src/kvpfs')))
+BUILD = os.environ.get('abs_top_builddir', os.path.dirname(os.path.dirname(KVPFS)))
 # Words before the program (such as valgrind), and the seconds after which a
 # program that hangs is ended, so that its test fails and the others go on.
 RUNNER = os.environ.get('KVPFS_RUNNER', '').split()
