@@ -347,6 +347,7 @@ truncate_clears_records_and_refuses_other_sizes()
 	refuses 'Invalid argument' truncate -s 1M "$records"
 	unchanged
 	truncate -s 0 "$records"
+	settle
 	equal "$(stat -c %s pool)" 0
 	equal "$(names -A mount)" ''
 }
