@@ -206,6 +206,20 @@ bool kvp_index_inherit(struct kvp_index *index, const struct kvp_index *old)
 	return same == index->keys && same == old->keys;
 }
 
+bool kvp_index_same_order(const struct kvp_index *a, const struct kvp_index *b)
+{
+	const struct kvp_entry *x;
+	const struct kvp_entry *y;
+	size_t a_cursor = 0;
+	size_t b_cursor = 0;
+
+	do {
+		x = kvp_index_next(a, &a_cursor);
+		y = kvp_index_next(b, &b_cursor);
+	} while (x && y && x->id == y->id);
+	return !x && !y;
+}
+
 void kvp_index_set_mtime(struct kvp_index *index, const struct timespec *mtime,
 			 bool all)
 {

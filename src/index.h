@@ -87,6 +87,9 @@ int kvp_index_rekey(struct kvp_index *index, struct kvp_entry *from,
  */
 bool kvp_index_inherit(struct kvp_index *index, const struct kvp_index *old);
 
+/* Whether entries of the same ids come in the same order. */
+bool kvp_index_same_order(const struct kvp_index *a, const struct kvp_index *b);
+
 /* Values whose mtime is not known get MTIME; with ALL, all values do. */
 void kvp_index_set_mtime(struct kvp_index *index, const struct timespec *mtime,
 			 bool all);

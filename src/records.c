@@ -127,7 +127,8 @@ static int scan(struct kvp_records *records)
 	touched = !kvp_same_time(mtime, &records->mtime);
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
-	records->generation += !same;
+	records->generation += !same ||
+			       !kvp_index_same_order(&index, &records->index);
 	records->clears += index.keys == 0 && !same;
 	kvp_index_release(&records->index);
 	records->index = index;

@@ -45,7 +45,7 @@ struct kvp_item {
 
 /* What the last operation found, without another look. */
 struct kvp_status {
-	uint64_t generation; /* another number whenever entries have changed */
+	uint64_t generation; /* another for other entries or another order */
 	uint64_t clears;     /* how often all of them went at once */
 	bool exists;	     /* else the store is empty, and all below is 0 */
 	size_t records;

@@ -102,6 +102,17 @@ def readdir_sees_each_change_at_once(m):
         equal(m.names(), [b'a'])
 
 
+@case(('a', '1'), ('b', '2'))
+def readdir_sees_each_change_of_the_order_at_once(m):
+    a, b = pool.encode('a', '1'), pool.encode('b', '2')
+    for records, wanted in (((a, b), 'ab'), ((b, a), 'ba'), ((a, b, a), 'ab'),
+                            ((b, a), 'ba'), ((a, a, b), 'ab'), ((b, a, b), 'ba')):
+        with open(m.pool, 'r+b') as file:
+            file.write(b''.join(records))
+            file.truncate()
+        equal(m.names(), [name.encode() for name in wanted])
+
+
 @case(*numbered(20))
 def stat_after_a_listing_sees_each_change_at_once(m):
     wanted = {key: len(value) for key, value in numbered(20)}
