@@ -146,7 +146,9 @@ static int look_at_key(struct kvpfs *fs, struct kvpfs_call *call,
 
 	/* as read(2) asks: it needs nothing but the version of its open */
 	if (call->has_handle && kvpfs_handle(&call->fi)->value) {
-		kvpfs_fill_node(fs, node, kvpfs_handle(&call->fi)->value, st);
+		value = kvpfs_handle(&call->fi)->value;
+		kvpfs_fill_node(fs, node, value, st);
+		st->st_size = value->len; /* a writer may have cut the node */
 		return 0;
 	}
 	r = value_to_show(fs, node, &value);

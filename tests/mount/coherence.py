@@ -411,6 +411,15 @@ def reader_opened_beside_a_writer_has_what_was_stored_by_then(m):
 VALUES = [b'a' * 10, b'b' * 1000, b'c', b'd' * 300]
 
 
+@case(('k', 'stored'))
+def reader_of_a_file_being_replaced_finds_the_end_of_what_it_reads(m):
+    with opened(m / 'k', os.O_WRONLY | os.O_TRUNC) as writer:
+        # no name is looked up again, so both have to do with one node
+        with opened(f'/proc/self/fd/{writer}') as reader:
+            equal(os.lseek(reader, 0, os.SEEK_END), 6)
+            equal(os.pread(reader, 100, 0), b'stored')
+
+
 def opened_beside_writers(m):
     """Readers of `k`, while it is written through the mount (truncating) and
     outside (locked) as fast as can be."""
