@@ -158,6 +158,9 @@ static int serve(struct kvpfs *fs)
 	while (!fuse_session_exited(fs->session)) {
 		wait_for_request(fs);
 		r = fuse_session_receive_buf(fs->session, &buf);
+		/* our parent, when signalled before it ends, does that to both */
+		if (r == -EAGAIN)
+			fs->nonblocking = true;
 		if (r == -EINTR || r == -EAGAIN)
 			continue;
 		if (r <= 0)

@@ -18,6 +18,8 @@ import pool
 from harness import (NOBODY, RUNNER, Child, Skip, case, equal, eventually, exchange,
                      opened, read, refused, write)
 
+PIDFD_GETFD = 438                       # a system call
+
 # The last one ends within a page: a part of what follows it always finds room.
 RECORDS = [(f'k{n}', f'{n}' * 200) for n in range(9)]
 
@@ -305,6 +307,24 @@ def slow_fsync_leaves_signals_to_who_ends_the_session(m):
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
             assert int(fields['SigBlk'], 16) >> number - 1 & 1, number
         child.result()
+
+
+@case(*RECORDS, root=True)
+def loop_waits_again_after_the_parent_of_a_daemon_was_signalled(m):
+    """It makes their common descriptor non-blocking, so that its own reads end."""
+    fds = f'/proc/{m.pid()}/fd'
+    [fuse] = [int(name) for name in os.listdir(fds)
+              if os.readlink(f'{fds}/{name}') == '/dev/fuse']
+    process = os.pidfd_open(m.pid())
+    fd = harness.libc.syscall(PIDFD_GETFD, process, fuse, 0)
+    os.close(process)
+    if fd < 0:
+        raise Skip('needs pidfd_getfd')
+    os.set_blocking(fd, False)
+    equal(read(m / 'k1'), RECORDS[1][1].encode())
+    eventually(lambda: os.get_blocking(fd))
+    os.close(fd)
+    eventually(harness.sleeps, m.pid())
 
 
 # Limits of descriptors, and of inotify
