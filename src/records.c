@@ -92,7 +92,9 @@ static void check_lost(struct kvp_records *records,
 		       const struct kvp_index *index,
 		       const struct timespec *mtime)
 {
-	if (mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS ||
+	/* who sets times, as cp -p does, hides when he wrote */
+	if (mtime->tv_sec < records->mtime.tv_sec ||
+	    mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS ||
 	    records->pool.closings - records->lost.closings > 1)
 		kvp_lost_forget(&records->lost);
 	kvp_lost_check(&records->lost, &records->index, index);

@@ -6,6 +6,7 @@ key at the most. Other changes of others are not.
 """
 
 import os
+import shutil
 
 import harness
 import pool
@@ -176,6 +177,18 @@ def change_that_survived_a_rewrite_is_not_lost_in_the_next(m, host):
         pool.build(file_of(m.pool, EXTERNAL), ('k', 'old'), ('h', '3'))
         has(m, k='old', h='3')
         are_lost(m)
+
+
+@case(('k', 'old'), ('h', '1'))
+def pool_of_which_a_copy_with_its_times_is_put_back_has_lost_nothing(m):
+    os.utime(m.pool, (1, 1))
+    equal(read(m / 'k'), b'old')
+    shutil.copy2(m.pool, m.pool + '.copy')
+    write(m / 'k', b'new')
+    os.rename(m.pool + '.copy', m.pool)
+    equal(read(m / 'k'), b'old')
+    status = read(m / '.kvpfs/status')
+    assert b'\nlost_updates=0\n' in status, status
 
 
 # Cannot be told apart
