@@ -9,7 +9,7 @@
 #include "store.h"
 
 /* Enough for what kvpfs_holders writes. */
-#define KVPFS_HOLDERS_MAX 512
+#define KVPFS_HOLDERS_MAX 1024
 
 /*
  * Writes " (pid 123 "name", ...)" to BUF, for those who hold locks on STORE's pool

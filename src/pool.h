@@ -134,8 +134,8 @@ int kvp_pool_watch(struct kvp_pool *pool, bool on);
 
 /*
  * The processes that hold locks on the file, up to MAX, into PIDS, as far as the
- * kernel names them: those of open-file-description locks it does not. Each is there
- * once. Returns how many.
+ * kernel names them, not behind too many other locks: those of open-file-description
+ * locks it does not. Each is there once. Returns how many.
  */
 size_t kvp_pool_holders(const struct kvp_pool *pool, pid_t pids[], size_t max);
 

@@ -6,6 +6,12 @@
 #include "util.h"
 
 /*
+ * How far to look: anybody may hold as many locks as he likes, of which the kernel
+ * shows a hundred thousand in no less than many seconds.
+ */
+#define MAX_LINES 1000
+
+/*
  * The holder of a lock on ST's file that LINE of /proc/locks (proc(5)) is about.
  * Returns whether it names one: there is none for an open-file-description lock, and
  * lines of those who wait have an arrow in front and do not parse.
@@ -48,7 +54,9 @@ size_t kvp_pool_holders(const struct kvp_pool *pool, pid_t pids[], size_t max)
 	if (!kvp_pool_exists(pool))
 		return 0;
 	locks = fopen("/proc/locks", "re");
-	while (locks && count < max && getline(&line, &size, locks) > 0)
+	for (int i = 0; locks && i < MAX_LINES && count < max &&
+			getline(&line, &size, locks) > 0;
+	     i++)
 		count += parse_lock(line, &pool->st, &pids[count]) &&
 			 !contains(pids, count, pids[count]);
 	if (locks)

@@ -10,6 +10,7 @@ record locks do not conflict within one process.
 import contextlib
 import ctypes
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -109,6 +110,24 @@ def holder_of_two_locks_is_named_once(m):
         equal(log.read().count(f'pid {os.getpid()} '), 1)
     for fd in fds:
         os.close(fd)
+
+
+def lock_behind_many(m):
+    """The kernel shows the newest locks of a processor first."""
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    with opened(m.pool) as fd, opened(m.log, os.O_RDWR) as other:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        for start in range(0, 2400, 2):
+            fcntl.lockf(other, fcntl.LOCK_SH, 1, start)
+        refused(errno.EBUSY, write, m / 'k', b'new')
+
+
+@case(('k', 'old'), options='lock_timeout=0.01')
+def log_names_no_holder_behind_more_locks_than_can_be_looked_at(m):
+    Child(lock_behind_many, m).result()
+    with open(m.log) as log:
+        equal(log.read().splitlines(), ['kvpfs: pool: write "k": pool is locked by '
+                                        'another process'])
 
 
 @case(('k', 'value'), ('l', 'v'), options=BRIEF)
