@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* How soon a rewrite follows upon our change if it is to have undone it. */
+#define LOST_SECONDS 5
+
 void kvp_lost_forget(struct kvp_lost *lost)
 {
 	while (lost->count > 0) {
@@ -26,7 +29,7 @@ static void forget_oldest(struct kvp_lost *lost)
 void kvp_lost_note(struct kvp_lost *lost, const struct kvp_index *index,
 		   struct kvp_bytes key, const struct kvp_entry *entry)
 {
-	struct kvp_change change = { .key.len = key.len };
+	struct kvp_change change = { .key.len = key.len, .when = time(NULL) };
 
 	change.key_data = malloc(key.len);
 	if (!change.key_data) {
@@ -131,8 +134,15 @@ static bool undoes(const struct kvp_lost *lost, size_t first,
 	return true;
 }
 
+/* Whoever sets times, as cp -p does, hides when he wrote. */
+static bool was_soon(const struct kvp_lost *lost, size_t first, time_t written)
+{
+	return written >= lost->changes[lost->count - 1].when &&
+	       written - lost->changes[first].when <= LOST_SECONDS;
+}
+
 void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
-		    const struct kvp_index *found)
+		    const struct kvp_index *found, time_t written)
 {
 	size_t differences = lost->count ? count_differences(known, found) : 0;
 	size_t most_from = 0;
@@ -141,6 +151,8 @@ void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
 
 	/* what leaves nothing is no rewrite */
 	for (size_t first = 0; first < lost->count && found->records; first++) {
+		if (!was_soon(lost, first, written))
+			continue;
 		if (!undoes(lost, first, known, found, NULL, &undone) ||
 		    differences - undone > 1 || undone <= most)
 			continue;

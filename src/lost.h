@@ -7,8 +7,8 @@
  *
  *  - what we changed last is again as it was before,
  *  - nothing else differs, but for one key: the daemon's own change,
- *  - one program wrote, once, and soon after our change (the daemon needs
- *    milliseconds); this is for the caller to know.
+ *  - it was written soon after our change (the daemon needs milliseconds),
+ *  - one program wrote, once; this is for the caller to know.
  *
  * A key that was deleted and is set anew by somebody is told by its place, at the
  * end. A change of ours that somebody reverts on purpose, at once, cannot be told from
@@ -17,6 +17,8 @@
  */
 #ifndef KVP_LOST_H
 #define KVP_LOST_H
+
+#include <time.h>
 
 #include "index.h"
 
@@ -30,6 +32,7 @@ struct kvp_change {
 	struct kvp_bytes key;
 	struct kvp_value *before; /* a reference; NULL: there was none */
 	bool at_end; /* the last record was the file's last one, too */
+	time_t when;
 	char *key_data;
 };
 
@@ -53,10 +56,10 @@ void kvp_lost_note(struct kvp_lost *lost, const struct kvp_index *index,
 void kvp_lost_forget(struct kvp_lost *lost);
 
 /*
- * Somebody has made the pool, which was as KNOWN, to what is in FOUND. Counts and
- * reports what was lost, and forgets the changes.
+ * Somebody has made the pool, which was as KNOWN, to what is in FOUND, at WRITTEN
+ * (seconds since the epoch). Counts and reports what was lost, and forgets the changes.
  */
 void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
-		    const struct kvp_index *found);
+		    const struct kvp_index *found, time_t written);
 
 #endif

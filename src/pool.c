@@ -39,6 +39,7 @@ static void forget_file(struct kvp_pool *pool)
 	pool->file = kvp_close(pool->file);
 	pool->settled = false;
 	pool->named = false;
+	pool->closings += 2; /* who knows */
 }
 
 /*
@@ -66,6 +67,8 @@ static void note_event(struct kvp_pool *pool, const struct inotify_event *event,
 		pool->closings += (event->mask & IN_CLOSE_WRITE) != 0;
 		pool->named &= (event->mask & ~(uint32_t)IN_CONTENT) == 0;
 	}
+	if (lost)
+		pool->closings += 2; /* or more */
 	if (lost || (event->wd == pool->parent_watch && event->mask & IN_GONE))
 		pool->moved = true;
 }
@@ -354,8 +357,8 @@ static int look(struct kvp_pool *pool, struct stat *ret_st)
 
 	if (drain_events(pool) || (pool->watch < 0 && pool->file >= 0))
 		pool->settled = false;
-	if (pool->named && !pool->moved)
-		return fstat(pool->file, ret_st) == 0 ? 0 : -errno;
+	if (pool->named && !pool->moved && fstat(pool->file, ret_st) == 0)
+		return 0;
 	r = stat_path(pool, ret_st);
 	/* a link leads elsewhere without the file's knowing */
 	pool->named = r == 0 && pool->watch >= 0 && pool->parent_watch >= 0 &&

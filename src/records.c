@@ -14,9 +14,6 @@
 /* Between two tries to get a lock. */
 #define LOCK_POLL_MS 1
 
-/* How soon a rewrite follows upon our change if it is to have undone it. */
-#define LOST_SECONDS 5
-
 static off_t offset_of(size_t slot)
 {
 	return (off_t)slot * KVP_RECORD_SIZE;
@@ -87,17 +84,18 @@ void kvp_records_close(struct kvp_records *records)
 	kvp_pool_close(&records->pool);
 }
 
-/* Looks whether what INDEX says now has cost us changes. */
+/*
+ * Looks whether what INDEX says now has cost us changes. Without events nobody knows
+ * whether one program wrote, once.
+ */
 static void check_lost(struct kvp_records *records,
-		       const struct kvp_index *index,
-		       const struct timespec *mtime)
+		       const struct kvp_index *index)
 {
-	/* who sets times, as cp -p does, hides when he wrote */
-	if (mtime->tv_sec < records->mtime.tv_sec ||
-	    mtime->tv_sec - records->mtime.tv_sec > LOST_SECONDS ||
+	if (records->pool.watch < 0 ||
 	    records->pool.closings - records->lost.closings > 1)
 		kvp_lost_forget(&records->lost);
-	kvp_lost_check(&records->lost, &records->index, index);
+	kvp_lost_check(&records->lost, &records->index, index,
+		       records->pool.st.st_mtim.tv_sec);
 }
 
 /* Makes the index say what the file says; under any lock. */
@@ -125,7 +123,7 @@ static int scan(struct kvp_records *records)
 	/* what changes no value, such as touch(1), concerns all of them */
 	same = kvp_index_inherit(&index, &records->index);
 	if (!same)
-		check_lost(records, &index, mtime);
+		check_lost(records, &index);
 	touched = !kvp_same_time(mtime, &records->mtime);
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
