@@ -18,8 +18,8 @@
  * inotify event is waiting (they are queued before a writer's system call
  * returns) and the path's stat is the same; sizes and times alone miss a rewrite
  * in place within a clock tick. Without inotify each look says "changed". As events
- * also tell when the file loses a name, that of the descriptor will do for the
- * path's, which takes twice as long.
+ * also tell when the file loses a name, a stat of the descriptor will do then, which
+ * takes half as long; what is mounted over the file makes no event and is not seen.
  * inotify merges equal events: another program's unlocked write during ours
  * looks like ours. Its IN_CLOSE_WRITE does not, as we keep our descriptor open.
  *
