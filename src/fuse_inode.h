@@ -75,9 +75,8 @@ struct kvpfs_dir {
 	bool torn_logged;
 	bool other_ids; /* some files have other numbers than in the store */
 	struct kvp_store *store;
-	struct kvpfs_listing
-		*listing; /* the latest, of this generation; or NULL */
-	uint64_t listed_generation;
+	struct kvpfs_listing *listing; /* the latest, or NULL; */
+	uint64_t listed_generation;    /* of the store, when it was made */
 	void *files; /* tsearch(3) tree by key: the files that have a name */
 	TAILQ_HEAD(, kvpfs_file) created; /* of which nothing is stored yet */
 	TAILQ_HEAD(, kvpfs_node) nodes;	  /* all of them */

@@ -111,8 +111,8 @@ static enum fate fate_of(const struct kvp_change *change,
 }
 
 /*
- * Whether FOUND can have come of a reading before our changes from FIRST on. Adds
- * the keys of those that are undone then to *RET_UNDONE, and tells REPORT, if any.
+ * Whether FOUND can have come of a reading before our changes from FIRST on. Counts
+ * the keys in which they are undone then, and tells REPORT, if any, of each.
  */
 static bool undoes(const struct kvp_lost *lost, size_t first,
 		   const struct kvp_index *known, const struct kvp_index *found,
@@ -121,10 +121,11 @@ static bool undoes(const struct kvp_lost *lost, size_t first,
 	*ret_undone = 0;
 	for (size_t i = first; i < lost->count; i++) {
 		const struct kvp_change *change = &lost->changes[i];
-		enum fate fate = fate_of(change, known, found);
+		enum fate fate;
 
 		if (changed_before(lost, first, i, change->key))
 			continue;
+		fate = fate_of(change, known, found);
 		if (fate == KEPT)
 			return false;
 		if (fate == UNDONE && report)
@@ -151,9 +152,8 @@ void kvp_lost_check(struct kvp_lost *lost, const struct kvp_index *known,
 
 	/* what leaves nothing is no rewrite */
 	for (size_t first = 0; first < lost->count && found->records; first++) {
-		if (!was_soon(lost, first, written))
-			continue;
-		if (!undoes(lost, first, known, found, NULL, &undone) ||
+		if (!was_soon(lost, first, written) ||
+		    !undoes(lost, first, known, found, NULL, &undone) ||
 		    differences - undone > 1 || undone <= most)
 			continue;
 		most = undone;

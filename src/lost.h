@@ -32,7 +32,7 @@ struct kvp_change {
 	struct kvp_bytes key;
 	struct kvp_value *before; /* a reference; NULL: there was none */
 	bool at_end; /* the last record was the file's last one, too */
-	time_t when;
+	time_t when; /* we made it */
 	char *key_data;
 };
 

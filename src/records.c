@@ -357,10 +357,12 @@ int kvp_records_rekey(struct kvp_records *records, struct kvp_entry *entry,
 	struct kvp_pair pair = { key, kvp_value_bytes(entry->value) };
 	int r = write_record(records, entry->last, pair);
 
-	kvp_lost_note(&records->lost, &records->index, entry->key, entry);
-	kvp_lost_note(&records->lost, &records->index, key, NULL);
-	if (r == 0)
+	if (r == 0) {
+		kvp_lost_note(&records->lost, &records->index, entry->key,
+			      entry);
+		kvp_lost_note(&records->lost, &records->index, key, NULL);
 		r = kvp_index_rekey(&records->index, entry, key);
+	}
 	if (r)
 		write_record(records, entry->last, pair_of(entry));
 	return r;
