@@ -149,7 +149,7 @@ control_files_and_status_lines_are_all_described()
 	local source=$top/src/fuse_control.c page=$top/src/kvpfs.8
 	same "$(sed -n 's/^\t\[KVPFS_[A-Z]*\] = { "\([a-z]*\)".*/\1/p' "$source")" \
 		"$(sed -n 's|^\.It Pa \.kvpfs/||p' "$page")"
-	same "$(sed -n '/^static int show_status/,/^}/p' "$source" |
+	same "$(sed -n '/^int kvpfs_show_status/,/^}/p' "$top/src/fuse_status.c" |
 		sed -n 's/.*[{,] "\([a-z0-9_]*\)",.*/\1/p; s/.*{ "\([a-z]*\)",$/\1/p')" \
 		"$(sed -n '/^\.It Pa .kvpfs\/status/,/^\.It Pa .kvpfs\/ev/s/^\.It Cm //p' \
 			"$page" | names)"
