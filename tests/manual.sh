@@ -62,7 +62,7 @@ of_help() { "$KVPFS" -h | sed -n 's/^  \(-.*\)/\1/; s/^\(-.*[^ ]\)  .*/\1/p' | n
 
 of_page()
 {
-	sed -n '/^The options are/,/^\.Sh/s/^\.It //p' "$top/src/kvpfs.8" |
+	sed -n '/^The options are/,/^\.Sh/s/^\.It //p' "$top/src/man/kvpfs.8" |
 		sed '/^Fl o Ar/d; s/Fl o Cm //g; s/Cm //g; s/Fl /-/g' | names
 }
 
@@ -76,7 +76,7 @@ of_readme()
 of_source()
 {
 	sed -n '/^static const struct fuse_opt specs/,/FUSE_OPT_END/p' \
-		"$top/src/options.c" | sed -n 's/.*("\([^"]*\)".*/\1/p' | names |
+		"$top/src/mount/options.c" | sed -n 's/.*("\([^"]*\)".*/\1/p' | names |
 		grep -vxE 'rw|allow_root|max_read'
 }
 
@@ -122,14 +122,14 @@ it options_of_the_help_are_those_of completion
 pool_names_are_the_same_everywhere()
 {
 	local known
-	known=$(sed -n '/names\[KVPFS_POOL_COUNT\]/,/};/p' "$top/src/pools.c" |
+	known=$(sed -n '/names\[KVPFS_POOL_COUNT\]/,/};/p' "$top/src/mount/pools.c" |
 		grep -o '"[^"]*"' | tr -d '"')
 	same "$known" "$(offered 'kvpfs ')"
 	same "$known" "$("$KVPFS" -h | tr -d '\n' |
 		sed 's/.*a name(\([^)]*\)).*/\1/' | names)"
-	same "$known" "$(sed -n 's/^\.It Cm \(external.*\)/\1/p' "$top/src/kvpfs.8" |
+	same "$known" "$(sed -n 's/^\.It Cm \(external.*\)/\1/p' "$top/src/man/kvpfs.8" |
 		names)"
-	same "$known" "$(sed -n 's/^\.It [0-4] , Cm //p' "$top/src/kvp_pool.5")"
+	same "$known" "$(sed -n 's/^\.It [0-4] , Cm //p' "$top/src/man/kvp_pool.5")"
 }
 it pool_names_are_the_same_everywhere
 
@@ -146,10 +146,10 @@ it options_of_the_script_are_the_same_everywhere kvp-report
 
 control_files_and_status_lines_are_all_described()
 {
-	local source=$top/src/fuse_control.c page=$top/src/kvpfs.8
+	local source=$top/src/mount/control_dir.c page=$top/src/man/kvpfs.8
 	same "$(sed -n 's/^\t\[KVPFS_[A-Z]*\] = { "\([a-z]*\)".*/\1/p' "$source")" \
 		"$(sed -n 's|^\.It Pa \.kvpfs/||p' "$page")"
-	same "$(sed -n '/^int kvpfs_show_status/,/^}/p' "$top/src/fuse_status.c" |
+	same "$(sed -n '/^int kvpfs_show_status/,/^}/p' "$top/src/mount/control_status.c" |
 		sed -n 's/.*[{,] "\([a-z0-9_]*\)",.*/\1/p; s/.*{ "\([a-z]*\)",$/\1/p')" \
 		"$(sed -n '/^\.It Pa .kvpfs\/status/,/^\.It Pa .kvpfs\/ev/s/^\.It Cm //p' \
 			"$page" | names)"
@@ -159,10 +159,10 @@ it control_files_and_status_lines_are_all_described
 error_numbers_of_refusals_are_all_described()
 {
 	local number
-	grep -o '{ E[A-Z]*' "$top/src/result.c" | sort -u >numbers
+	grep -o '{ E[A-Z]*' "$top/src/core/result.c" | sort -u >numbers
 	[[ -s numbers ]]
 	while read -r _ number; do
-		grep -qx "\.It Bq Er $number" "$top/src/kvpfs.8"
+		grep -qx "\.It Bq Er $number" "$top/src/man/kvpfs.8"
 	done <numbers
 }
 it error_numbers_of_refusals_are_all_described
@@ -225,7 +225,7 @@ is_well_formed()
 	cat faults
 	[[ ! -s faults ]]
 }
-for page in src/kvpfs.8 src/kvp_pool.5 contrib/kvp-report.1 contrib/kvp-wait.1; do
+for page in src/man/kvpfs.8 src/man/kvp_pool.5 contrib/kvp-report.1 contrib/kvp-wait.1; do
 	it is_well_formed "$page" mandoc
 	it is_well_formed "$page" groff
 done

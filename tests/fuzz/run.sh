@@ -16,7 +16,7 @@ shift
 [ $# -gt 0 ] || set -- name text records store requests
 sanitize=address,undefined
 flags="-std=gnu11 -g -O1 -Wall -Wextra -Werror -fno-sanitize-recover=all
-	-fsanitize=fuzzer-no-link,$sanitize -include config.h -I. -I$source/src
+	-fsanitize=fuzzer-no-link,$sanitize -include config.h -I. -I$source/src/core -I$source/src/mount
 	-I$source/tests/lib $(pkg-config --cflags fuse3)"
 
 mkdir -p fuzz
@@ -33,7 +33,7 @@ compile() {
 export -f compile
 
 # All but main.c, which a fuzzer includes.
-printf '%s\n' "$source"/src/*.c "$source"/tests/fuzz/*.c \
+printf '%s\n' "$source"/src/*/*.c "$source"/tests/fuzz/*.c \
 	"$source"/tests/lib/store_memory.c | grep -v '/main\.c$' |
 	xargs -P "$(nproc)" -I{} bash -c 'compile {}' || exit 1
 rm -f fuzz/libkvpfs.a

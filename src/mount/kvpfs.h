@@ -20,7 +20,7 @@
 #include <fuse_lowlevel.h>
 #include <pthread.h>
 
-#include "fuse_inode.h"
+#include "versions.h"
 #include "options.h"
 #include "writer.h"
 

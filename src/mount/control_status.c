@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "fuse_control.h"
+#include "control_dir.h"
 #include "name.h"
 #include "store_pool.h"
 

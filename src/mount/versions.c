@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fuse_inode.h"
+#include "versions.h"
 
 #include <errno.h>
 #include <search.h>

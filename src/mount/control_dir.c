@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse_control.h"
+#include "control_dir.h"
 #include "log.h"
 
 /* The most text that is taken to replace a pool: as much as a pool may hold. */

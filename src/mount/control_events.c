@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuse_control.h"
+#include "control_dir.h"
 
 /* What is read at a time. */
 #define PIECE 4096
