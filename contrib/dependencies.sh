@@ -4,8 +4,9 @@
 # Installs what is missing of the packages that kvpfs needs:
 #
 #	dependencies.sh build		to build and mount
-#	dependencies.sh test		the same, and to run every test
-#	dependencies.sh packages	to build packages and check them
+#	dependencies.sh test		the same, and to run the tests
+#	dependencies.sh all		the same, with every compiler and checker
+#	dependencies.sh packages	to build, and to make packages of it
 #	dependencies.sh i386|arm64|s390x DIR	to build for that architecture; its
 #					libraries are only unpacked, in DIR
 #
@@ -13,37 +14,37 @@
 # Does nothing, and needs no rights, where nothing is missing.
 set -eu
 
-build_apt='gcc make autoconf automake pkg-config libc6-dev libfuse3-dev fuse3
-	libunistring-dev'
+build_apt='gcc make autoconf automake pkgconf libc6-dev libfuse3-dev fuse3
+	libunistring-dev libjansson-dev'
 test_apt='libcunit1-dev bash dash python3 python3-requests python3-yaml
 	util-linux mount ed vim rsync diffutils findutils apt dpkg perl-base
-	busybox strace
-	clang clang-tidy cppcheck shellcheck valgrind codespell
-	libclang-rt-14-dev|libclang-rt-dev gdb xz-utils procps sed tar
-	mandoc groff-base systemd-container'
+	busybox strace zsh fish inotify-tools xz-utils procps sed tar cpio
+	libarchive-tools mandoc groff-base'
+all_apt='clang clang-tidy cppcheck shellcheck valgrind codespell
+	libclang-rt-14-dev|libclang-rt-dev gdb systemd-container debootstrap
+	rust-coreutils lintian rpm rpmlint apparmor'
 # Not for every distribution and machine; what it is for is skipped without it.
 extra_apt=hyperv-daemons
-extra_dnf=hypervkvpd
-packages_apt='build-essential debhelper lintian rpm rpmlint apparmor'
-packages_dnf='rpm-build rpmlint'
+extra_dnf='hypervkvpd zsh fish debootstrap inotify-tools'
+packages_apt='build-essential debhelper libcunit1-dev python3 systemd-dev|systemd'
+packages_dnf=rpm-build
 build_dnf='gcc make autoconf automake pkgconf-pkg-config fuse3-devel fuse3
-	libunistring-devel'
+	libunistring-devel jansson-devel'
 test_dnf='CUnit-devel bash dash python3 python3-requests python3-pyyaml
 	util-linux ed vim-enhanced rsync diffutils findutils perl-base busybox
-	strace
-	clang clang-tools-extra cppcheck ShellCheck valgrind codespell
-	compiler-rt xz procps-ng sed tar libasan libubsan libtsan mandoc
-	groff-base systemd-container'
+	strace xz procps-ng sed tar cpio bsdtar mandoc groff-base'
+all_dnf='clang clang-tools-extra cppcheck ShellCheck valgrind codespell
+	compiler-rt libasan libubsan libtsan systemd-container rpmlint'
 i386_apt='gcc-i686-linux-gnu libc6-dev-i386-cross'
 arm64_apt='gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user'
 s390x_apt='gcc-s390x-linux-gnu libc6-dev-s390x-cross qemu-user'
 # These alone, as static libraries need no others.
-unpacked_apt='libfuse3-dev libunistring-dev libcunit1-dev'
+unpacked_apt='libfuse3-dev libunistring-dev libjansson-dev libcunit1-dev'
 
 case $#:${1-} in
-1:build | 1:test | 1:packages | 2:i386 | 2:arm64 | 2:s390x) ;;
+1:build | 1:test | 1:all | 1:packages | 2:i386 | 2:arm64 | 2:s390x) ;;
 *)
-	echo "usage: dependencies.sh build|test|packages" >&2
+	echo "usage: dependencies.sh build|test|all|packages" >&2
 	echo "       dependencies.sh i386|arm64|s390x DIR" >&2
 	exit 2
 	;;
@@ -141,7 +142,21 @@ unpack_apt() {
 	mv unpacked/usr .
 }
 
-[ "$1" = test ] || extra_apt='' extra_dnf=''
+case $1 in
+test | all) ;;
+*) extra_apt='' extra_dnf='' ;;
+esac
+case $1 in
+test) build_apt="$build_apt $test_apt" build_dnf="$build_dnf $test_dnf" ;;
+all)
+	build_apt="$build_apt $test_apt $all_apt"
+	build_dnf="$build_dnf $test_dnf $all_dnf"
+	;;
+packages)
+	build_apt="$build_apt $packages_apt"
+	build_dnf="$build_dnf $packages_dnf"
+	;;
+esac
 if [ $# -eq 2 ]; then
 	command -v apt-get >/dev/null || { echo "no apt-get" >&2; exit 1; }
 	case $1 in
@@ -151,15 +166,11 @@ if [ $# -eq 2 ]; then
 	esac
 	unpack_apt "$1" "$2"
 elif command -v apt-get >/dev/null; then
-	[ "$1" != test ] || build_apt="$build_apt $test_apt"
-	[ "$1" != packages ] || build_apt="$build_apt $packages_apt"
 	install_apt "$build_apt" "$extra_apt"
 elif command -v dnf >/dev/null; then
-	[ "$1" != test ] || build_dnf="$build_dnf $test_dnf"
-	[ "$1" != packages ] || build_dnf="$build_dnf $packages_dnf"
 	install_dnf "$build_dnf" "$extra_dnf"
 else
 	echo "neither apt-get nor dnf is here: please install by hand:" >&2
-	echo "a C compiler, make, autoconf, automake, pkg-config, libfuse3," \
-		"libunistring; for the tests also CUnit (see HACKING.md)" >&2
+	echo "a C compiler, make, autoconf, automake, pkgconf, libfuse3," \
+		"libunistring, jansson; for the tests also CUnit (see HACKING.md)" >&2
 fi

@@ -31,9 +31,4 @@ static inline bool kvp_bytes_equal(struct kvp_bytes a, struct kvp_bytes b)
 	return kvp_bytes_compare(a, b) == 0;
 }
 
-static inline bool kvp_bytes_contain_nul(struct kvp_bytes bytes)
-{
-	return bytes.len > 0 && memchr(bytes.data, '\0', bytes.len);
-}
-
 #endif

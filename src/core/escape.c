@@ -35,15 +35,30 @@ static bool is_in_set(char c, const char *set)
 	return false;
 }
 
-/* How many bytes from I on stand for themselves, whatever is behind them. */
+/* How many bytes of LEN at START come before the first C; LEN: all. */
+static size_t run_without(const char *start, size_t len, char c)
+{
+	const char *found = memchr(start, c, len);
+
+	return found ? (size_t)(found - start) : len;
+}
+
+/* Where there are many escapes all of the rest should not be searched for each. */
+#define LONGEST_RUN ((size_t)256)
+
+/*
+ * How many bytes from I on stand for themselves, whatever is behind them; after the
+ * longest run there may be more. memchr(3) takes many bytes at a time.
+ */
 static size_t plain_run(struct kvp_bytes text, size_t i, const char *set)
 {
-	size_t end = i;
+	const char *start = text.data + i;
+	size_t run = text.len - i < LONGEST_RUN ? text.len - i : LONGEST_RUN;
 
-	while (end < text.len && text.data[end] != '%' &&
-	       text.data[end] != '\0' && !is_in_set(text.data[end], set))
-		end++;
-	return end - i;
+	for (; *set; set++)
+		run = run_without(start, run, *set);
+	run = run_without(start, run, '%');
+	return run_without(start, run, '\0');
 }
 
 bool kvp_escape(struct kvp_bytes text, const char *set, char *out, size_t size,

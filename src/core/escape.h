@@ -15,7 +15,7 @@
 
 #include "bytes.h"
 
-/* Each byte of a text becomes so many at most. */
+/* The most bytes that one byte of a text becomes. */
 #define KVP_ESCAPE_MAX 3
 
 enum kvp_unescape_error {
@@ -31,11 +31,11 @@ bool kvp_escape(struct kvp_bytes text, const char *set, char *out, size_t size,
 		size_t *ret_len);
 
 /*
- * The reverse: writes what TEXT stands for to OUT, which has room for TEXT.len
- * bytes. Returns 0, or one of enum kvp_unescape_error, a NUL before anything
- * else: then OUT holds rubbish, and *RET_BAD (unless RET_BAD is NULL) is where
- * the first fault of that kind is in TEXT: three bytes from there on are an
- * escape that kvp_escape does not make, or one byte is of SET.
+ * The reverse: writes what TEXT stands for to OUT, which has room for TEXT.len bytes.
+ * Returns 0, or one of enum kvp_unescape_error (KVP_UNESCAPE_NUL, if TEXT has both
+ * faults). Then OUT holds rubbish, and *RET_BAD (unless RET_BAD is NULL) is the offset
+ * in TEXT of the first fault of that kind: an escape (three bytes) which kvp_escape
+ * does not make, a byte of SET by itself, or a NUL.
  */
 int kvp_unescape(struct kvp_bytes text, const char *set, char *out,
 		 size_t *ret_len, size_t *ret_bad);

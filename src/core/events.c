@@ -7,50 +7,22 @@
 
 #include "name.h"
 
-static int index_item(void *arg, const struct kvp_item *item)
-{
-	return kvp_index_append(arg, item->key, item->value, item->id);
-}
-
-/* What STORE holds, as an index of its own. */
-static int take_reading(struct kvp_store *store, struct kvp_index *ret_index,
-			struct kvp_status *ret_status)
-{
-	struct kvp_status status;
-	struct kvp_index index;
-	int r;
-
-	kvp_index_init(&index);
-	r = kvp_store_entries(store, index_item, &index);
-	if (r) {
-		kvp_index_release(&index);
-		return r;
-	}
-	kvp_store_status(store, &status);
-	*ret_status = status;
-	*ret_index = index;
-	return 0;
-}
-
 int kvp_events_open(struct kvp_events *events, struct kvp_store *store,
 		    uint64_t *ret_position)
 {
-	struct kvp_status status;
-	char *log = NULL;
+	char *log;
 	int r;
 
 	if (events->readers == 0) {
 		log = malloc(KVP_EVENTS_SIZE);
 		if (!log)
 			return -ENOMEM;
-		r = take_reading(store, &events->seen, &status);
+		r = kvp_reading_take(&events->seen, store);
 		if (r) {
 			free(log);
 			return r;
 		}
 		events->log = log;
-		events->generation = status.generation;
-		events->clears = status.clears;
 	}
 	events->readers++;
 	*ret_position = events->end;
@@ -61,7 +33,7 @@ void kvp_events_close(struct kvp_events *events)
 {
 	if (--events->readers > 0)
 		return;
-	kvp_index_release(&events->seen);
+	kvp_reading_release(&events->seen);
 	free(events->log);
 	events->log = NULL;
 }
@@ -72,81 +44,51 @@ static void add_bytes(struct kvp_events *events, const char *bytes, size_t len)
 		events->log[events->end++ % KVP_EVENTS_SIZE] = bytes[i];
 }
 
-/* None for a key whose name is too long: no file shows it either. */
+/* A key whose name is too long gets no line: no file shows it either. */
 static void add_line(struct kvp_events *events, const char *what,
 		     struct kvp_bytes key)
 {
-	char name[KVP_NAME_MAX + 1];
+	char line[KVP_NAME_LINE_MAX];
 	size_t len;
 
-	if (kvp_name_encode(key, name, &len))
+	if (kvp_name_encode_line(key, line, &len))
 		return;
 	add_bytes(events, what, strlen(what));
-	for (size_t i = 0; i < len; i++) {
-		if (name[i] == '\n')
-			add_bytes(events, "%0A", 3);
-		else
-			add_bytes(events, &name[i], 1);
-	}
+	add_bytes(events, line, len);
 	add_bytes(events, "\n", 1);
 }
 
-/*
- * A line for each difference from events->seen to NOW, in the pool's order; one
- * for all if the store was CLEARED.
- */
-static void add_differences(struct kvp_events *events,
-			    const struct kvp_index *now, bool cleared)
+static int add_change(void *arg, enum kvp_change change, struct kvp_bytes key,
+		      struct kvp_value *value)
 {
-	const struct kvp_index *before = &events->seen;
-	const struct kvp_entry *entry;
-	const struct kvp_entry *other;
-	size_t cursor = 0;
+	struct kvp_events *events = arg;
 
-	if (cleared && now->keys == 0 && before->keys > 0) {
+	(void)value;
+	if (change == KVP_CHANGE_CLEARED)
 		add_bytes(events, "clear\n", 6);
-		return;
-	}
-	while ((entry = kvp_index_next(before, &cursor)))
-		if (!kvp_index_find(now, entry->key))
-			add_line(events, "delete ", entry->key);
-	cursor = 0;
-	while ((entry = kvp_index_next(now, &cursor))) {
-		other = kvp_index_find(before, entry->key);
-		if (!other || !kvp_bytes_equal(kvp_value_bytes(entry->value),
-					       kvp_value_bytes(other->value)))
-			add_line(events, "set ", entry->key);
-	}
+	else
+		add_line(events, change == KVP_CHANGE_GONE ? "delete " : "set ",
+			 key);
+	return 0;
 }
 
 int kvp_events_update(struct kvp_events *events, struct kvp_store *store,
 		      bool *ret_more)
 {
 	uint64_t end = events->end;
-	struct kvp_status status;
-	struct kvp_index now;
-	int r = kvp_store_refresh(store);
+	bool changed;
+	int r = kvp_reading_look(&events->seen, store, &changed);
 
+	if (r == 0 && changed)
+		r = kvp_reading_renew(&events->seen, store, true, add_change,
+				      events);
 	if (r)
 		return r;
-	kvp_store_status(store, &status);
-	if (status.generation == events->generation) {
-		*ret_more = false;
-		return 0;
-	}
-	r = take_reading(store, &now, &status);
-	if (r)
-		return r;
-	add_differences(events, &now, status.clears != events->clears);
-	kvp_index_release(&events->seen);
-	events->seen = now;
-	events->generation = status.generation;
-	events->clears = status.clears;
 	*ret_more = events->end != end;
 	return 0;
 }
 
-/* Where the first whole line begins that is still in the log. */
+/* The position of the oldest whole line in the log. */
 static uint64_t oldest_line(const struct kvp_events *events)
 {
 	uint64_t at = events->end - KVP_EVENTS_SIZE;

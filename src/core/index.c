@@ -2,17 +2,10 @@
 #include "index.h"
 
 #include <errno.h>
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define NO_SLOT SIZE_MAX
-
-static int compare_keys(const void *a, const void *b)
-{
-	return kvp_bytes_compare(*(const struct kvp_bytes *)a,
-				 *(const struct kvp_bytes *)b);
-}
 
 void kvp_index_init(struct kvp_index *index)
 {
@@ -29,17 +22,27 @@ static void free_entry(void *node)
 
 void kvp_index_release(struct kvp_index *index)
 {
-	tdestroy(index->tree, free_entry);
+	kvp_keys_release(&index->entries, free_entry);
 	free(index->slots);
+	free(index->marks);
 	kvp_index_init(index);
 }
 
 struct kvp_entry *kvp_index_find(const struct kvp_index *index,
 				 struct kvp_bytes key)
 {
-	void *const *node = tfind(&key, &index->tree, compare_keys);
+	return kvp_keys_find(&index->entries, key);
+}
 
-	return node ? *node : NULL;
+struct kvp_entry *kvp_index_find_near(const struct kvp_index *index,
+				      struct kvp_bytes key, size_t slot)
+{
+	struct kvp_entry *entry = slot < index->records ? index->slots[slot]
+							: NULL;
+
+	return entry && kvp_bytes_equal(entry->key, key)
+		       ? entry
+		       : kvp_index_find(index, key);
 }
 
 const struct kvp_entry *kvp_index_next(const struct kvp_index *index,
@@ -64,6 +67,7 @@ static int make_room(struct kvp_index *index)
 {
 	size_t capacity = index->capacity ? index->capacity * 2 : 64;
 	struct kvp_entry **slots;
+	unsigned char *marks;
 
 	if (index->records < index->capacity)
 		return 0;
@@ -71,11 +75,15 @@ static int make_room(struct kvp_index *index)
 	if (!slots)
 		return -ENOMEM;
 	index->slots = slots;
+	marks = realloc(index->marks, capacity);
+	if (!marks)
+		return -ENOMEM;
+	index->marks = marks;
 	index->capacity = capacity;
 	return 0;
 }
 
-/* A new entry of KEY, in the tree but in no slot and with no value yet. */
+/* A new entry of KEY, which is found by it but has no slot and no value yet. */
 static struct kvp_entry *plant_entry(struct kvp_index *index,
 				     struct kvp_bytes key)
 {
@@ -85,11 +93,73 @@ static struct kvp_entry *plant_entry(struct kvp_index *index,
 		return NULL;
 	memcpy(entry->key_data, key.data, key.len);
 	entry->key = (struct kvp_bytes){ entry->key_data, key.len };
-	if (!tsearch(entry, &index->tree, compare_keys)) {
+	if (!kvp_keys_add(&index->entries, &entry->key)) {
 		free(entry);
 		return NULL;
 	}
 	return entry;
+}
+
+/* ENTRY, which has a key alone, gets everything else from FROM. */
+static void take_over(struct kvp_entry *entry, const struct kvp_entry *from)
+{
+	entry->value = kvp_value_ref(from->value);
+	entry->id = from->id;
+	entry->first = from->first;
+	entry->last = from->last;
+	entry->records = from->records;
+}
+
+/* A copy of ENTRY, planted in INDEX; NULL: no memory. */
+static struct kvp_entry *copy_entry(struct kvp_index *index,
+				    const struct kvp_entry *entry)
+{
+	struct kvp_entry *copy = plant_entry(index, entry->key);
+
+	if (copy)
+		take_over(copy, entry);
+	return copy;
+}
+
+int kvp_index_copy(const struct kvp_index *from, struct kvp_index *ret_index)
+{
+	struct kvp_index copy = *from;
+
+	copy.entries = (struct kvp_keys){ 0 };
+	copy.capacity = from->records;
+	copy.slots = calloc(from->records + 1, sizeof(struct kvp_entry *));
+	copy.marks = malloc(from->records + 1);
+	if (!copy.slots || !copy.marks) {
+		kvp_index_release(&copy);
+		return -ENOMEM;
+	}
+	if (from->records > 0)
+		memcpy(copy.marks, from->marks, from->records);
+	for (size_t slot = 0; slot < from->records; slot++) {
+		const struct kvp_entry *entry = from->slots[slot];
+
+		if (!entry)
+			continue;
+		copy.slots[slot] = entry->first == slot
+					   ? copy_entry(&copy, entry)
+					   : copy.slots[entry->first];
+		if (!copy.slots[slot]) {
+			kvp_index_release(&copy);
+			return -ENOMEM;
+		}
+	}
+	*ret_index = copy;
+	return 0;
+}
+
+static unsigned char marks_of(struct kvp_bytes key,
+			      const struct kvp_value *value)
+{
+	struct kvp_pair pair = { .key = key };
+
+	if (value)
+		pair.value = kvp_value_bytes(value);
+	return kvp_report_marks(&pair);
 }
 
 int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
@@ -109,6 +179,8 @@ int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
 			entry->id = id ? id : kvp_index_new_id(index);
 			entry->first = slot;
 			index->keys++;
+			index->names++;
+			index->order++;
 		}
 		entry->last = slot;
 		entry->records++;
@@ -117,8 +189,30 @@ int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
 		index->empty_keys++;
 	}
 	index->slots[slot] = entry;
+	index->marks[slot] = marks_of(key, value);
 	index->records++;
 	return 0;
+}
+
+void kvp_index_put(struct kvp_index *index, struct kvp_entry *entry,
+		   struct kvp_value *value)
+{
+	kvp_value_set(&entry->value, value);
+	index->marks[entry->last] = marks_of(entry->key, value);
+}
+
+void kvp_index_report(const struct kvp_index *index,
+		      struct kvp_report *ret_report)
+{
+	*ret_report = (struct kvp_report){ 0 };
+	for (size_t slot = 0; slot < index->records; slot++) {
+		const struct kvp_entry *entry = index->slots[slot];
+		struct kvp_bytes none = { "", 0 };
+
+		kvp_report_add(ret_report, entry ? entry->key : none,
+			       index->marks[slot],
+			       entry && entry->first == slot);
+	}
 }
 
 /* One record of ENTRY is gone; with the last one the entry goes too. */
@@ -130,13 +224,17 @@ static void forget_record(struct kvp_index *index, struct kvp_entry *entry,
 		return;
 	}
 	if (--entry->records == 0) {
-		tdelete(entry, &index->tree, compare_keys);
+		kvp_keys_remove(&index->entries, &entry->key);
 		free_entry(entry);
 		index->keys--;
+		index->names++;
+		index->order++;
 		return;
 	}
-	if (entry->first == slot)
+	if (entry->first == slot) {
 		entry->first = NO_SLOT; /* the next one that is kept */
+		index->order++;
+	}
 }
 
 void kvp_index_drop(struct kvp_index *index, const size_t *slots, size_t count)
@@ -155,6 +253,7 @@ void kvp_index_drop(struct kvp_index *index, const size_t *slots, size_t count)
 			continue;
 		}
 		index->slots[to] = entry;
+		index->marks[to] = index->marks[from];
 		if (!entry)
 			continue;
 		if (entry->first == from || entry->first == NO_SLOT)
@@ -172,41 +271,43 @@ int kvp_index_rekey(struct kvp_index *index, struct kvp_entry *from,
 
 	if (!entry)
 		return -ENOMEM;
-	entry->value = kvp_value_ref(from->value);
-	entry->id = from->id;
-	entry->first = from->first;
-	entry->last = from->last;
-	entry->records = from->records;
+	take_over(entry, from);
 	index->slots[entry->last] = entry;
-	tdelete(from, &index->tree, compare_keys);
+	index->marks[entry->last] = marks_of(key, entry->value);
+	kvp_keys_remove(&index->entries, &from->key);
 	free_entry(from);
+	index->names++;
+	index->order++;
 	return 0;
 }
 
-bool kvp_index_inherit(struct kvp_index *index, const struct kvp_index *old)
+void kvp_index_exchange(struct kvp_index *index, struct kvp_entry *one,
+			struct kvp_entry *two)
 {
-	size_t same = 0;
+	uint64_t id = one->id;
 
-	for (size_t slot = 0; slot < index->records; slot++) {
-		struct kvp_entry *entry = index->slots[slot];
-		const struct kvp_entry *before;
-
-		if (!entry || entry->first != slot)
-			continue;
-		before = kvp_index_find(old, entry->key);
-		if (!before)
-			continue;
-		entry->id = before->id;
-		if (!kvp_bytes_equal(kvp_value_bytes(entry->value),
-				     kvp_value_bytes(before->value)))
-			continue;
-		kvp_value_set(&entry->value, before->value);
-		same++;
-	}
-	return same == index->keys && same == old->keys;
+	one->id = two->id;
+	two->id = id;
+	/* a name that stands for something else is a change of names */
+	index->names++;
+	index->order++;
 }
 
-bool kvp_index_same_order(const struct kvp_index *a, const struct kvp_index *b)
+void kvp_index_clear(struct kvp_index *index)
+{
+	struct kvp_index empty = {
+		.last_id = index->last_id,
+		.names = index->names + (index->keys > 0),
+		.order = index->order + (index->keys > 0),
+		.replaced = index->replaced,
+	};
+
+	kvp_index_release(index);
+	*index = empty;
+}
+
+/* Whether entries of the same ids come in the same order. */
+static bool same_order(const struct kvp_index *a, const struct kvp_index *b)
 {
 	const struct kvp_entry *x;
 	const struct kvp_entry *y;
@@ -218,6 +319,36 @@ bool kvp_index_same_order(const struct kvp_index *a, const struct kvp_index *b)
 		y = kvp_index_next(b, &b_cursor);
 	} while (x && y && x->id == y->id);
 	return !x && !y;
+}
+
+bool kvp_index_inherit(struct kvp_index *index, const struct kvp_index *old)
+{
+	size_t same_names = 0;
+	size_t same_values = 0;
+
+	for (size_t slot = 0; slot < index->records; slot++) {
+		struct kvp_entry *entry = index->slots[slot];
+		const struct kvp_entry *before;
+
+		if (!entry || entry->first != slot)
+			continue;
+		before = kvp_index_find_near(old, entry->key, slot);
+		if (!before)
+			continue;
+		same_names++;
+		entry->id = before->id;
+		if (!kvp_bytes_equal(kvp_value_bytes(entry->value),
+				     kvp_value_bytes(before->value)))
+			continue;
+		kvp_value_set(&entry->value, before->value);
+		same_values++;
+	}
+	index->replaced = old->replaced;
+	index->names = old->names;
+	if (same_names < index->keys || same_names < old->keys)
+		index->names++;
+	index->order = old->order + !same_order(index, old);
+	return same_values == index->keys && same_values == old->keys;
 }
 
 void kvp_index_set_mtime(struct kvp_index *index, const struct timespec *mtime,

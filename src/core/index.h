@@ -10,7 +10,7 @@
  * for as long as its key stays in the pool, also when it is renamed and when the
  * file is read anew.
  *
- * Memory: the unique keys and their last values, and one pointer per record.
+ * Memory: the unique keys and their last values, and a pointer and a byte per record.
  */
 #ifndef KVP_INDEX_H
 #define KVP_INDEX_H
@@ -18,11 +18,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "keys.h"
 #include "record.h"
+#include "report.h"
 #include "value.h"
 
 struct kvp_entry {
-	struct kvp_bytes key; /* must come first: the tree compares by it */
+	struct kvp_bytes key; /* must come first: it is found by it */
 	struct kvp_value *value;
 	uint64_t id;  /* never given twice by one index; > 0 */
 	size_t first; /* slots of its first and last record */
@@ -32,25 +34,39 @@ struct kvp_entry {
 };
 
 struct kvp_index {
-	void *tree;		  /* tsearch(3) tree of entries */
+	struct kvp_keys entries;
 	struct kvp_entry **slots; /* by record; NULL: empty key */
+	unsigned char *marks;	  /* by record; see report.h */
 	size_t records;
 	size_t capacity;
 	size_t keys;
 	size_t empty_keys;
 	uint64_t last_id;
+	uint64_t names;	   /* counts changes of the set of keys */
+	uint64_t order;	   /* counts changes of the set, order or ids of keys */
+	uint64_t replaced; /* counts how often we have replaced all records */
 };
 
 void kvp_index_init(struct kvp_index *index);
 void kvp_index_release(struct kvp_index *index);
 
+/*
+ * Makes RET_INDEX a copy of FROM: the same entries with the same ids, which share their
+ * values. A former content of RET_INDEX is not released. Returns 0 or -ENOMEM.
+ */
+int kvp_index_copy(const struct kvp_index *from, struct kvp_index *ret_index);
+
 /* The entry of KEY or NULL. Entries are good until the next change. */
 struct kvp_entry *kvp_index_find(const struct kvp_index *index,
 				 struct kvp_bytes key);
 
+/* The same; quick if a record of KEY is at SLOT, as where two indexes are compared. */
+struct kvp_entry *kvp_index_find_near(const struct kvp_index *index,
+				      struct kvp_bytes key, size_t slot);
+
 /*
- * Calls for each entry, in the order of their first records: starts with
- * *CURSOR = 0, returns the next entry, or NULL at the end.
+ * Goes through the entries in the order of their first records, starting with
+ * *CURSOR = 0. Returns the next entry, or NULL at the end.
  */
 const struct kvp_entry *kvp_index_next(const struct kvp_index *index,
 				       size_t *cursor);
@@ -63,7 +79,15 @@ const struct kvp_entry *kvp_index_next(const struct kvp_index *index,
 int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
 		     struct kvp_value *value, uint64_t id);
 
-/* An id that no entry has or will get by itself. */
+/* The last record of ENTRY got VALUE. */
+void kvp_index_put(struct kvp_index *index, struct kvp_entry *entry,
+		   struct kvp_value *value);
+
+/* The report (report.h) on the records. Its key is good until the next change. */
+void kvp_index_report(const struct kvp_index *index,
+		      struct kvp_report *ret_report);
+
+/* An id that no entry has, and that this index gives to none by itself. */
 uint64_t kvp_index_new_id(struct kvp_index *index);
 
 /*
@@ -79,18 +103,22 @@ void kvp_index_drop(struct kvp_index *index, const size_t *slots, size_t count);
 int kvp_index_rekey(struct kvp_index *index, struct kvp_entry *from,
 		    struct kvp_bytes key);
 
+/* ONE and TWO have exchanged their ids. */
+void kvp_index_exchange(struct kvp_index *index, struct kvp_entry *one,
+			struct kvp_entry *two);
+
+/* INDEX is empty, as the file is now; its ids and counts go on. */
+void kvp_index_clear(struct kvp_index *index);
+
 /*
- * INDEX is a new reading of the pool that OLD is of: takes over what has not
- * changed, the ids and the values as the same pointers. Returns whether nothing
- * has. For ids to stay unique INDEX must have been filled with last_id set to
- * OLD's.
+ * INDEX is a new reading of the pool that OLD was read from. Keys that are in both keep
+ * OLD's ids, equal values become the same pointers, and INDEX goes on with OLD's
+ * counts. Returns whether no key and no value has changed. For ids to stay unique, set
+ * INDEX's last_id to OLD's before it is filled.
  */
 bool kvp_index_inherit(struct kvp_index *index, const struct kvp_index *old);
 
-/* Whether entries of the same ids come in the same order. */
-bool kvp_index_same_order(const struct kvp_index *a, const struct kvp_index *b);
-
-/* Values whose mtime is not known get MTIME; with ALL, all values do. */
+/* Gives MTIME to the values whose mtime is not known; with ALL, to all values. */
 void kvp_index_set_mtime(struct kvp_index *index, const struct timespec *mtime,
 			 bool all);
 

@@ -46,6 +46,29 @@ int kvp_name_encode(struct kvp_bytes key, char name[KVP_NAME_MAX + 1],
 	return 0;
 }
 
+int kvp_name_encode_line(struct kvp_bytes key, char line[KVP_NAME_LINE_MAX],
+			 size_t *ret_len)
+{
+	char name[KVP_NAME_MAX + 1];
+	size_t name_len = 0;
+	size_t len = 0;
+	int r = kvp_name_encode(key, name, &name_len);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < name_len; i++) {
+		if (name[i] != '\n') {
+			line[len++] = name[i];
+			continue;
+		}
+		line[len++] = '%';
+		line[len++] = '0';
+		line[len++] = 'A';
+	}
+	*ret_len = len;
+	return 0;
+}
+
 int kvp_name_decode(const char *name, char key[KVP_NAME_MAX], size_t *ret_len)
 {
 	struct kvp_bytes rest = { name, strnlen(name, KVP_NAME_MAX + 1) };

@@ -34,6 +34,13 @@ enum kvp_name_error {
 int kvp_name_encode(struct kvp_bytes key, char name[KVP_NAME_MAX + 1],
 		    size_t *ret_len);
 
+/* Room for a name of newlines alone. */
+#define KVP_NAME_LINE_MAX (3 * KVP_NAME_MAX)
+
+/* The same for a line of text: a newline in the name stands as %0A; no NUL. */
+int kvp_name_encode_line(struct kvp_bytes key, char line[KVP_NAME_LINE_MAX],
+			 size_t *ret_len);
+
 /*
  * Writes the key that NAME (a NUL-terminated string) stands for to KEY, which is
  * not NUL-terminated; it may be longer than any field. Returns 0 or one of

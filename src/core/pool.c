@@ -15,31 +15,25 @@
 #include "result.h"
 #include "util.h"
 
-/* How often a file that is being replaced all the time is tried. */
+/* Tries to lock a file that is replaced again and again. */
 #define MAX_CHASES 16
 
-#define FD_PATH_MAX (sizeof("/proc/self/fd/") + 3 * sizeof(int))
-
-/* What happens to the file's content; all else may be about its name. */
+/* Events about the file's content; all others may be about its name. */
 #define IN_CONTENT (IN_MODIFY | IN_CLOSE_WRITE)
 
 #define EVENT_MAX (sizeof(struct inotify_event) + NAME_MAX + 1)
 
-/* What tells that the directory is not where it was. */
-#define IN_GONE (IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED | IN_UNMOUNT)
-
-/* What makes waiting events say "somebody else was here". */
+/* After a write of ours: the events that only another program's change can have made. */
 #define FOREIGN_AFTER_WRITE (~(uint32_t)IN_MODIFY)
 
 static void forget_file(struct kvp_pool *pool)
 {
 	if (pool->watch >= 0)
-		inotify_rm_watch(pool->inotify, pool->watch);
+		inotify_rm_watch(pool->place.inotify, pool->watch);
 	pool->watch = -1;
 	pool->file = kvp_close(pool->file);
 	pool->settled = false;
-	pool->named = false;
-	pool->closings += 2; /* who knows */
+	kvp_place_doubt_name(&pool->place);
 }
 
 /*
@@ -48,13 +42,15 @@ static void forget_file(struct kvp_pool *pool)
  */
 static void watch_file(struct kvp_pool *pool)
 {
-	char path[FD_PATH_MAX];
+	char path[KVP_FD_PATH_MAX];
 
-	if (pool->inotify < 0)
+	if (pool->place.inotify < 0 || pool->file < 0 || pool->watch >= 0)
 		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", pool->file);
-	pool->watch = inotify_add_watch(pool->inotify, path,
+	pool->watch = inotify_add_watch(pool->place.inotify,
+					kvp_fd_path(pool->file, path),
 					IN_CONTENT | IN_ATTRIB | IN_MOVE_SELF);
+	if (pool->watch >= 0)
+		pool->settled = false; /* before, nothing would have told */
 }
 
 static void note_event(struct kvp_pool *pool, const struct inotify_event *event,
@@ -62,20 +58,17 @@ static void note_event(struct kvp_pool *pool, const struct inotify_event *event,
 {
 	bool lost = event->wd < 0; /* there were too many */
 
-	if (lost || event->wd == pool->watch) {
-		*seen |= event->mask;
-		pool->closings += (event->mask & IN_CLOSE_WRITE) != 0;
-		pool->named &= (event->mask & ~(uint32_t)IN_CONTENT) == 0;
-	}
-	if (lost)
-		pool->closings += 2; /* or more */
-	if (lost || (event->wd == pool->parent_watch && event->mask & IN_GONE))
-		pool->moved = true;
+	kvp_place_note_event(&pool->place, event);
+	if (!lost && event->wd != pool->watch)
+		return;
+	*seen |= event->mask;
+	if (event->mask & ~(uint32_t)IN_CONTENT)
+		kvp_place_doubt_name(&pool->place);
 }
 
 /*
  * Reads all waiting events. Returns the union of the masks of those about the file;
- * notes in pool->named and pool->moved what concerns its name and its directory.
+ * pool->place takes note of what concerns its name and its directory.
  */
 static uint32_t drain_events(struct kvp_pool *pool)
 {
@@ -83,10 +76,10 @@ static uint32_t drain_events(struct kvp_pool *pool)
 	uint32_t seen = 0;
 	ssize_t size;
 
-	if (pool->inotify < 0)
+	if (pool->place.inotify < 0)
 		return 0;
 	do {
-		size = read(pool->inotify, buf, sizeof(buf));
+		size = read(pool->place.inotify, buf, sizeof(buf));
 		for (ssize_t at = 0; at < size;) {
 			const struct inotify_event *event =
 				(const void *)&buf[at];
@@ -111,97 +104,14 @@ static bool same_state(const struct stat *a, const struct stat *b)
 	       kvp_same_time(&a->st_ctim, &b->st_ctim);
 }
 
-static void watch_directory(struct kvp_pool *pool)
-{
-	uint32_t mask = IN_MOVE_SELF | IN_DELETE_SELF | IN_ONLYDIR;
-	char path[FD_PATH_MAX];
-
-	if (pool->watched)
-		mask |= IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", pool->directory);
-	pool->parent_watch = inotify_add_watch(pool->inotify, path, mask);
-}
-
 int kvp_pool_watch(struct kvp_pool *pool, bool on)
 {
-	if (pool->inotify < 0)
+	bool is_told = kvp_place_watch_names(&pool->place, on);
+
+	watch_file(pool);
+	if (!is_told || (pool->file >= 0 && pool->watch < 0))
 		return -1;
-	pool->watched = on;
-	watch_directory(pool);
-	return pool->parent_watch < 0 ? -1 : pool->inotify;
-}
-
-/* Goes to the directory that has the pool's path now; -errno: none has. */
-static int open_directory(struct kvp_pool *pool)
-{
-	int directory = open(pool->parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (directory < 0)
-		return -errno;
-	kvp_close(pool->directory);
-	pool->directory = directory;
-	pool->moved = false;
-	if (pool->inotify < 0)
-		return 0;
-	if (pool->parent_watch >= 0)
-		inotify_rm_watch(pool->inotify, pool->parent_watch);
-	watch_directory(pool);
-	return 0;
-}
-
-/* No event tells of that: our descriptor keeps the deleted directory alive. */
-static bool directory_is_deleted(struct kvp_pool *pool)
-{
-	struct stat st;
-
-	return fstat(pool->directory, &st) == 0 && st.st_nlink == 0;
-}
-
-/* Whether only root and whoever runs us can put names into the directory. */
-static bool directory_is_trusted(const struct kvp_pool *pool)
-{
-	struct stat st;
-
-	return fstat(pool->directory, &st) == 0 &&
-	       (st.st_uid == 0 || st.st_uid == geteuid()) &&
-	       !(st.st_mode & (S_IWGRP | S_IWOTH));
-}
-
-/* A link that anybody may have put there could lead to any file of ours. */
-static int stat_name(struct kvp_pool *pool, struct stat *ret)
-{
-	int nofollow = AT_SYMLINK_NOFOLLOW;
-
-	pool->is_link = false;
-	if (fstatat(pool->directory, pool->name, ret, nofollow) != 0)
-		return -errno;
-	if (!S_ISLNK(ret->st_mode))
-		return 0;
-	if (!directory_is_trusted(pool))
-		return KVP_UNTRUSTED_LINK;
-	pool->is_link = true;
-	return fstatat(pool->directory, pool->name, ret, 0) == 0 ? 0 : -errno;
-}
-
-/* stat of what the path names now; ret->st_ino 0: nothing. */
-static int stat_path(struct kvp_pool *pool, struct stat *ret)
-{
-	int r = 0;
-
-	if (!pool->pinned && (pool->moved || pool->parent_watch < 0))
-		r = open_directory(pool);
-	if (r == 0)
-		r = stat_name(pool, ret);
-	if (r == -ENOENT && !pool->pinned && directory_is_deleted(pool)) {
-		r = open_directory(pool);
-		if (r == 0)
-			r = stat_name(pool, ret);
-	}
-	if (r == -ENOENT) {
-		ret->st_ino = 0;
-		r = 0;
-	}
-	return r;
+	return pool->place.inotify;
 }
 
 static int check_kind(const struct stat *st)
@@ -213,31 +123,28 @@ static int check_kind(const struct stat *st)
 	return 0;
 }
 
-/*
- * Opens the file that the path names, which is ST, or makes it. O_NONBLOCK: what
- * was a file a moment ago may be a FIFO now.
- */
+static bool is_denial(int result)
+{
+	return result == -EACCES || result == -EPERM || result == -EROFS;
+}
+
+/* Opens the file that the path names, or makes it. */
 static int open_file(struct kvp_pool *pool, bool create)
 {
-	const int flags = O_CLOEXEC | O_NOCTTY | O_NONBLOCK |
-			  (pool->is_link ? 0 : O_NOFOLLOW);
-	bool denied = pool->read_only;
+	int fd = -EROFS;
+	bool denied;
 	struct stat st;
-	int fd = -1;
 	int r;
 
-	if (!denied) {
-		fd = openat(pool->directory, pool->name,
-			    O_RDWR | flags | (create ? O_CREAT : 0), 0600);
-		denied = fd < 0 &&
-			 (errno == EACCES || errno == EPERM || errno == EROFS);
-	}
+	if (!pool->read_only)
+		fd = kvp_place_open(&pool->place,
+				    O_RDWR | (create ? O_CREAT : 0));
+	denied = is_denial(fd);
 	pool->writable = fd >= 0;
 	if (denied)
-		fd = openat(pool->directory, pool->name, O_RDONLY | flags);
+		fd = kvp_place_open(&pool->place, O_RDONLY);
 	if (fd < 0)
-		return denied && create && errno == ENOENT ? KVP_READ_ONLY
-							   : -errno;
+		return denied && create && fd == -ENOENT ? KVP_READ_ONLY : fd;
 	r = fstat(fd, &st) == 0 ? check_kind(&st) : -errno;
 	if (r) {
 		kvp_close(fd);
@@ -272,65 +179,31 @@ static int attach(struct kvp_pool *pool, const struct stat *st,
 	return r == -ENOENT && !create ? 0 : r;
 }
 
-/* Fills in path, parent and name. */
-static int resolve_path(struct kvp_pool *pool, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	const char *name = slash ? slash + 1 : path;
-	kvp_autofree char *given = slash ? strndup(path, (size_t)(name - path))
-					 : strdup(".");
-
-	if (!given)
-		return -ENOMEM;
-	if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return -EISDIR;
-	pool->parent = realpath(given, NULL);
-	if (!pool->parent)
-		return -errno;
-	if (asprintf(&pool->path, "%s/%s",
-		     strcmp(pool->parent, "/") ? pool->parent : "", name) < 0) {
-		pool->path = NULL;
-		return -ENOMEM;
-	}
-	pool->name = strrchr(pool->path, '/') + 1;
-	return 0;
-}
-
-static int open_pool(struct kvp_pool *pool, const char *path)
+static int open_pool(struct kvp_pool *pool)
 {
 	struct stat st;
-	int r = resolve_path(pool, path);
+	int r = kvp_place_look(&pool->place, &st);
 
-	if (r)
-		return r;
-	pool->inotify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	r = open_directory(pool);
-	if (r)
-		return r;
-	r = stat_path(pool, &st);
 	if (r == 0)
 		r = attach(pool, &st, KVP_LOCK_SHARED);
-	if (r)
-		return r;
-	if (pool->file < 0)
-		pool->writable = !pool->read_only &&
-				 faccessat(pool->directory, ".", W_OK, 0) == 0;
-	else if (pool->st.st_size > KVP_POOL_MAX_BYTES)
-		return -EFBIG;
-	return 0;
+	if (r == 0 && pool->file >= 0 && pool->st.st_size > KVP_POOL_MAX_BYTES)
+		r = -EFBIG;
+	return r;
 }
 
-int kvp_pool_open(struct kvp_pool *pool, const char *path, bool read_only)
+int kvp_pool_open(struct kvp_pool *pool, const char *path, unsigned int flags)
 {
 	int r;
 
-	*pool = (struct kvp_pool){ .directory = -1,
-				   .file = -1,
-				   .inotify = -1,
-				   .watch = -1,
-				   .parent_watch = -1,
-				   .read_only = read_only };
-	r = open_pool(pool, path);
+	*pool = (struct kvp_pool){
+		.file = -1,
+		.watch = -1,
+		.read_only = flags & KVP_POOL_READ_ONLY,
+	};
+	r = kvp_place_init(&pool->place, path, !(flags & KVP_POOL_UNWATCHED));
+	if (r)
+		return r;
+	r = open_pool(pool);
 	if (r)
 		kvp_pool_close(pool);
 	return r;
@@ -339,16 +212,23 @@ int kvp_pool_open(struct kvp_pool *pool, const char *path, bool read_only)
 void kvp_pool_close(struct kvp_pool *pool)
 {
 	forget_file(pool);
-	pool->inotify = kvp_close(pool->inotify);
-	pool->directory = kvp_close(pool->directory);
-	free(pool->parent);
-	free(pool->path);
-	pool->parent = NULL;
-	pool->path = NULL;
+	kvp_place_release(&pool->place);
+}
+
+bool kvp_pool_is_writable(const struct kvp_pool *pool)
+{
+	char path[KVP_FD_PATH_MAX];
+
+	if (pool->read_only)
+		return false;
+	if (pool->file < 0)
+		return kvp_place_is_writable(&pool->place);
+	return pool->writable ||
+	       access(kvp_fd_path(pool->file, path), W_OK) == 0;
 }
 
 /*
- * Looks at the events, then at the path. What happens in between only makes the
+ * Looks at the events, then at the path. A change in between only makes the
  * next look say "changed", too.
  */
 static int look(struct kvp_pool *pool, struct stat *ret_st)
@@ -357,13 +237,13 @@ static int look(struct kvp_pool *pool, struct stat *ret_st)
 
 	if (drain_events(pool) || (pool->watch < 0 && pool->file >= 0))
 		pool->settled = false;
-	if (pool->named && !pool->moved && fstat(pool->file, ret_st) == 0)
+	if (pool->place.doubt == KVP_PLACE_SURE &&
+	    fstat(pool->file, ret_st) == 0)
 		return 0;
-	r = stat_path(pool, ret_st);
-	/* a link leads elsewhere without the file's knowing */
-	pool->named = r == 0 && pool->watch >= 0 && pool->parent_watch >= 0 &&
-		      !pool->is_link && ret_st->st_ino &&
-		      same_file(ret_st, &pool->st);
+	r = kvp_place_look(&pool->place, ret_st);
+	if (r == 0 && pool->watch >= 0 && ret_st->st_ino &&
+	    same_file(ret_st, &pool->st))
+		kvp_place_trust(&pool->place);
 	return r;
 }
 
@@ -374,6 +254,16 @@ static bool differs(struct kvp_pool *pool, const struct stat *st)
 	return pool->file < 0 ? st->st_ino != 0 : !same_state(st, &pool->st);
 }
 
+/* Makes the file that the path names, of which ST is, the pool's. */
+static int follow(struct kvp_pool *pool, const struct stat *st)
+{
+	int r = attach(pool, st, KVP_LOCK_SHARED);
+
+	if (r == 0 && pool->file >= 0 && same_file(st, &pool->st))
+		pool->st = *st;
+	return r;
+}
+
 int kvp_pool_changed(struct kvp_pool *pool)
 {
 	struct stat st;
@@ -381,8 +271,11 @@ int kvp_pool_changed(struct kvp_pool *pool)
 
 	if (r)
 		return r;
-	if (differs(pool, &st))
-		return 1;
+	if (differs(pool, &st)) {
+		pool->settled = false;
+		r = follow(pool, &st);
+		return r ? r : 1;
+	}
 	/* chmod and chown within a clock tick change nothing else */
 	if (pool->file >= 0)
 		pool->st = st;
@@ -416,8 +309,8 @@ void kvp_pool_unlock(struct kvp_pool *pool)
 }
 
 /*
- * One try. *GONE: the path names another file than the one that is open; going
- * in, from the last try; coming out, found under the lock.
+ * One try. *GONE says that the path names another file than the open one: on entry,
+ * that the last try has found so; on return, that this one has, under the lock.
  */
 static int lock_once(struct kvp_pool *pool, enum kvp_lock lock,
 		     bool *ret_changed, bool *gone)
@@ -443,6 +336,7 @@ static int lock_once(struct kvp_pool *pool, enum kvp_lock lock,
 	}
 	if (exclusive && !pool->writable)
 		return KVP_READ_ONLY;
+	watch_file(pool);
 	r = try_locks(pool->file, exclusive);
 	stat_result = look(pool, &st);
 	if (stat_result == 0 && st.st_ino && same_file(&st, &pool->st)) {

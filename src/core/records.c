@@ -11,9 +11,6 @@
 
 #define CHUNK_RECORDS ((size_t)32)
 
-/* Between two tries to get a lock. */
-#define LOCK_POLL_MS 1
-
 static off_t offset_of(size_t slot)
 {
 	return (off_t)slot * KVP_RECORD_SIZE;
@@ -35,17 +32,42 @@ static struct kvp_record *new_chunk(size_t count)
 	return malloc((n ? n : 1) * sizeof(struct kvp_record));
 }
 
-static int index_record(struct kvp_index *index,
-			const struct kvp_record *record)
+static struct kvp_pair pair_in(const struct kvp_record *record)
 {
-	struct kvp_bytes key = kvp_record_key(record);
-	struct kvp_value *value = kvp_value_new(kvp_record_value(record));
+	return (struct kvp_pair){ kvp_record_key(record),
+				  kvp_record_value(record) };
+}
+
+/*
+ * PAIR into INDEX. If its key has an equal value in KNOWN, which may be NULL, that is
+ * shared: so the values of two readings are not there twice.
+ */
+static int index_pair(struct kvp_index *index, const struct kvp_index *known,
+		      const struct kvp_pair *pair)
+{
+	const struct kvp_entry *entry =
+		known ? kvp_index_find_near(known, pair->key, index->records)
+		      : NULL;
+	struct kvp_value *value;
 	int r = -ENOMEM;
 
+	if (entry &&
+	    kvp_bytes_equal(kvp_value_bytes(entry->value), pair->value))
+		value = kvp_value_ref(entry->value);
+	else
+		value = kvp_value_new(pair->value);
 	if (value)
-		r = kvp_index_append(index, key, value, 0);
+		r = kvp_index_append(index, pair->key, value, 0);
 	kvp_value_unref(value);
 	return r;
+}
+
+static int index_record(struct kvp_index *index, const struct kvp_index *known,
+			const struct kvp_record *record)
+{
+	struct kvp_pair pair = pair_in(record);
+
+	return index_pair(index, known, &pair);
 }
 
 /* The whole file into INDEX, and the size of its cut tail. */
@@ -61,7 +83,7 @@ static int read_all(struct kvp_records *records, struct kvp_index *index,
 	do {
 		r = read_chunk(records, index->records, chunk, &bytes);
 		for (size_t i = 0; r == 0 && i < bytes / KVP_RECORD_SIZE; i++)
-			r = index_record(index, &chunk[i]);
+			r = index_record(index, &records->index, &chunk[i]);
 		if (offset_of(index->records) > KVP_POOL_MAX_BYTES)
 			r = -EFBIG;
 	} while (r == 0 && bytes == CHUNK_RECORDS * KVP_RECORD_SIZE);
@@ -70,32 +92,29 @@ static int read_all(struct kvp_records *records, struct kvp_index *index,
 }
 
 int kvp_records_open(struct kvp_records *records, const char *path,
-		     bool read_only)
+		     unsigned int flags)
 {
 	*records = (struct kvp_records){ 0 };
 	kvp_index_init(&records->index);
-	return kvp_pool_open(&records->pool, path, read_only);
+	return kvp_pool_open(&records->pool, path, flags);
 }
 
 void kvp_records_close(struct kvp_records *records)
 {
-	kvp_lost_forget(&records->lost);
 	kvp_index_release(&records->index);
 	kvp_pool_close(&records->pool);
 }
 
-/*
- * Looks whether what INDEX says now has cost us changes. Without events nobody knows
- * whether one program wrote, once.
- */
-static void check_lost(struct kvp_records *records,
-		       const struct kvp_index *index)
+/* If the set of keys has changed, notes when, as far as can be known. */
+static void note_names(struct kvp_records *records)
 {
-	if (records->pool.watch < 0 ||
-	    records->pool.closings - records->lost.closings > 1)
-		kvp_lost_forget(&records->lost);
-	kvp_lost_check(&records->lost, &records->index, index,
-		       records->pool.st.st_mtim.tv_sec);
+	if (records->names == records->index.names)
+		return;
+	records->names = records->index.names;
+	if (kvp_pool_exists(&records->pool))
+		records->names_mtime = records->pool.st.st_mtim;
+	else
+		clock_gettime(CLOCK_REALTIME_COARSE, &records->names_mtime);
 }
 
 /* Makes the index say what the file says; under any lock. */
@@ -120,18 +139,20 @@ static int scan(struct kvp_records *records)
 		kvp_pool_unsettle(&records->pool);
 		return r;
 	}
-	/* what changes no value, such as touch(1), concerns all of them */
+	/* touch(1) changes no value: then all of them get the new time */
 	same = kvp_index_inherit(&index, &records->index);
-	if (!same)
-		check_lost(records, &index);
 	touched = !kvp_same_time(mtime, &records->mtime);
 	kvp_index_set_mtime(&index, mtime, same && touched);
 	records->mtime = *mtime;
-	records->generation += !same ||
-			       !kvp_index_same_order(&index, &records->index);
+	records->state++;
+	records->generation += !same || index.order != records->index.order;
+	/* at the first reading nothing is known of what was there before */
+	index.names += records->state == 1 && kvp_pool_exists(&records->pool);
+	records->foreign += !same;
 	records->clears += index.keys == 0 && !same;
 	kvp_index_release(&records->index);
 	records->index = index;
+	note_names(records);
 	records->torn_bytes = torn;
 	kvp_pool_settle(&records->pool, false, 0);
 	return 0;
@@ -139,21 +160,26 @@ static int scan(struct kvp_records *records)
 
 int kvp_records_lock(struct kvp_records *records, enum kvp_lock lock)
 {
-	const struct timespec pause = { .tv_nsec = LOCK_POLL_MS * 1000000L };
-	int64_t deadline = kvp_now_ms() + records->lock_timeout_ms;
 	bool changed = false;
-	int r;
+	int r = kvp_pool_lock(&records->pool, lock, &changed);
 
-	for (;;) {
-		r = kvp_pool_lock(&records->pool, lock, &changed);
-		if (r != KVP_LOCKED || kvp_now_ms() >= deadline)
-			break;
-		nanosleep(&pause, NULL);
-	}
+	records->looked = false;
+	if (r == KVP_LOCKED)
+		records->wants_exclusive = lock != KVP_LOCK_SHARED;
 	if (r || !changed)
 		return r;
 	r = scan(records);
 	if (r)
+		kvp_pool_unlock(&records->pool);
+	return r;
+}
+
+int kvp_records_try_lock(struct kvp_records *records, enum kvp_lock lock)
+{
+	bool changed;
+	int r = kvp_pool_lock(&records->pool, lock, &changed);
+
+	if (r == 0)
 		kvp_pool_unlock(&records->pool);
 	return r;
 }
@@ -163,10 +189,19 @@ void kvp_records_unlock(struct kvp_records *records)
 	kvp_pool_unlock(&records->pool);
 }
 
-int kvp_records_refresh(struct kvp_records *records)
+int kvp_records_look(struct kvp_records *records)
 {
 	int r = kvp_pool_changed(&records->pool);
 
+	records->looked = r == 0;
+	return r;
+}
+
+int kvp_records_refresh(struct kvp_records *records)
+{
+	int r = records->looked ? 0 : kvp_pool_changed(&records->pool);
+
+	records->looked = false;
 	if (r <= 0)
 		return r;
 	r = kvp_records_lock(records, KVP_LOCK_SHARED);
@@ -187,26 +222,47 @@ int kvp_records_finish(struct kvp_records *records, int result)
 				size + (off_t)records->torn_bytes);
 	else
 		kvp_pool_unsettle(&records->pool);
-	if (result)
-		kvp_lost_forget(&records->lost);
-	records->lost.closings = records->pool.closings;
 	records->mtime = records->pool.st.st_mtim;
+	note_names(records);
 	records->generation++;
+	records->state++;
 	kvp_pool_unlock(&records->pool);
 	return result;
 }
 
-/* Visits the records of one chunk. */
-static int visit_chunk(const struct kvp_record *chunk, size_t count,
-		       kvp_visit_record *visit, void *arg)
+int kvp_records_copy(struct kvp_records *records, kvp_visit_bytes *visit,
+		     void *arg)
 {
+	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
+	struct kvp_bytes part = { (char *)chunk, 0 };
+	int r = chunk ? 0 : -ENOMEM;
+
+	for (size_t slot = 0; slot < records->index.records && r == 0;
+	     slot += CHUNK_RECORDS) {
+		r = read_chunk(records, slot, chunk, &part.len);
+		part.len -= part.len % KVP_RECORD_SIZE;
+		if (r == 0)
+			r = visit(arg, part);
+	}
+	return r;
+}
+
+struct record_visit {
+	kvp_visit_record *visit;
+	void *arg;
+};
+
+static int visit_records(void *arg, struct kvp_bytes bytes)
+{
+	struct record_visit *each = arg;
+	const struct kvp_record *chunk = (const void *)bytes.data;
+	size_t count = bytes.len / KVP_RECORD_SIZE;
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		struct kvp_pair pair = { kvp_record_key(&chunk[i]),
-					 kvp_record_value(&chunk[i]) };
+		struct kvp_pair pair = pair_in(&chunk[i]);
 
-		r = visit(arg, &pair);
+		r = each->visit(each->arg, &pair);
 	}
 	return r;
 }
@@ -214,38 +270,9 @@ static int visit_chunk(const struct kvp_record *chunk, size_t count,
 int kvp_records_visit(struct kvp_records *records, kvp_visit_record *visit,
 		      void *arg)
 {
-	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
-	size_t bytes;
-	int r = chunk ? 0 : -ENOMEM;
+	struct record_visit each = { visit, arg };
 
-	for (size_t slot = 0; slot < records->index.records && r == 0;
-	     slot += CHUNK_RECORDS) {
-		r = read_chunk(records, slot, chunk, &bytes);
-		if (r == 0)
-			r = visit_chunk(chunk, bytes / KVP_RECORD_SIZE, visit,
-					arg);
-	}
-	return r;
-}
-
-int kvp_records_copy(struct kvp_records *records, kvp_visit_bytes *visit,
-		     void *arg)
-{
-	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
-	size_t bytes = 0;
-	size_t slot = 0;
-	int r = chunk ? 0 : -ENOMEM;
-
-	if (!kvp_pool_exists(&records->pool))
-		return r;
-	while (r == 0) {
-		r = read_chunk(records, slot, chunk, &bytes);
-		if (r || bytes == 0)
-			break;
-		r = visit(arg, (struct kvp_bytes){ (char *)chunk, bytes });
-		slot += CHUNK_RECORDS;
-	}
-	return r;
+	return kvp_records_copy(records, visit_records, &each);
 }
 
 void kvp_records_cut_back(struct kvp_records *records, size_t count)
@@ -254,76 +281,34 @@ void kvp_records_cut_back(struct kvp_records *records, size_t count)
 		records->torn_bytes = 0;
 }
 
-/* The file's part of adding records. */
-static int write_behind(struct kvp_records *records,
-			const struct kvp_pair *pairs, size_t count)
+/* The end of adding records behind the first BEFORE ones, undone unless RESULT is 0. */
+static int end_adding(struct kvp_records *records, size_t before, int result)
 {
-	kvp_autofree struct kvp_record *chunk = new_chunk(count);
-	size_t slot = records->index.records;
-	int r = 0;
-
-	if (!chunk)
-		return -ENOMEM;
-	if (offset_of(slot + count) > KVP_POOL_MAX_BYTES)
-		return -EFBIG;
-	for (size_t done = 0; done < count && r == 0;) {
-		size_t n = 0;
-
-		for (; n < CHUNK_RECORDS && done + n < count; n++)
-			kvp_record_encode(&chunk[n], pairs[done + n].key,
-					  pairs[done + n].value);
-		r = kvp_pool_write(&records->pool, offset_of(slot + done),
-				   chunk, n * sizeof(*chunk));
-		done += n;
-	}
-	if (r)
-		kvp_records_cut_back(records, slot);
-	else if (count > 0)
-		records->torn_bytes = 0; /* no tail is as long as a record */
-	return r;
-}
-
-int kvp_records_add(struct kvp_records *records, struct kvp_bytes key,
-		    struct kvp_value *value, uint64_t id)
-{
-	struct kvp_pair pair = { key, kvp_value_bytes(value) };
-	int r = write_behind(records, &pair, 1);
-
-	if (r)
-		return r;
-	kvp_lost_note(&records->lost, &records->index, key,
-		      kvp_index_find(&records->index, key));
-	r = kvp_index_append(&records->index, key, value, id);
-	if (r)
-		kvp_records_cut_back(records, records->index.records);
-	return r;
-}
-
-int kvp_records_append(struct kvp_records *records,
-		       const struct kvp_pair *pairs, size_t count)
-{
-	size_t before = records->index.records;
-	int r = write_behind(records, pairs, count);
-
-	if (r)
-		return r;
-	kvp_lost_forget(&records->lost);
-	for (size_t i = 0; i < count && r == 0; i++) {
-		struct kvp_value *value = kvp_value_new(pairs[i].value);
-
-		r = value ? kvp_index_append(&records->index, pairs[i].key,
-					     value, 0)
-			  : -ENOMEM;
-		kvp_value_unref(value);
-	}
-	if (r)
+	if (result)
 		kvp_records_cut_back(records, before);
-	return r;
+	else
+		records->torn_bytes = 0; /* no tail is as long as a record */
+	return result;
 }
 
-static struct kvp_pair pair_of(const struct kvp_entry *entry)
+/* -EFBIG: COUNT more records are too many. */
+static int check_room(const struct kvp_records *records, size_t count)
 {
-	return (struct kvp_pair){ entry->key, kvp_value_bytes(entry->value) };
+	return offset_of(records->index.records + count) > KVP_POOL_MAX_BYTES
+		       ? -EFBIG
+		       : 0;
+}
+
+/* Encodes the next records of BATCH; returns how many. */
+static size_t encode_chunk(const struct kvp_batch *batch, size_t *cursor,
+			   struct kvp_record *chunk)
+{
+	struct kvp_pair pair;
+	size_t n = 0;
+
+	for (; n < CHUNK_RECORDS && kvp_batch_next(batch, cursor, &pair); n++)
+		kvp_record_encode(&chunk[n], pair.key, pair.value);
+	return n;
 }
 
 static int write_record(struct kvp_records *records, size_t slot,
@@ -336,6 +321,79 @@ static int write_record(struct kvp_records *records, size_t slot,
 			      sizeof(record));
 }
 
+int kvp_records_add(struct kvp_records *records, struct kvp_bytes key,
+		    struct kvp_value *value, uint64_t id)
+{
+	struct kvp_pair pair = { key, kvp_value_bytes(value) };
+	size_t before = records->index.records;
+	int r = check_room(records, 1);
+
+	if (r)
+		return r;
+	r = write_record(records, before, pair);
+	if (r == 0)
+		r = kvp_index_append(&records->index, key, value, id);
+	return end_adding(records, before, r);
+}
+
+/* Writes BATCH to the file, CHUNK by CHUNK. */
+static int write_batch(struct kvp_records *records,
+		       const struct kvp_batch *batch, struct kvp_record *chunk)
+{
+	size_t slot = records->index.records;
+	size_t cursor = 0;
+	size_t n;
+	int r = 0;
+
+	while (r == 0 && (n = encode_chunk(batch, &cursor, chunk)) > 0) {
+		r = kvp_pool_write(&records->pool, offset_of(slot), chunk,
+				   n * sizeof(*chunk));
+		slot += n;
+	}
+	return r;
+}
+
+int kvp_records_append(struct kvp_records *records,
+		       const struct kvp_batch *batch, bool replaces)
+{
+	const struct kvp_index *known = replaces ? &records->index : NULL;
+	kvp_autofree struct kvp_record *chunk = new_chunk(batch->count);
+	size_t before = records->index.records;
+	struct kvp_pair pair;
+	size_t cursor = 0;
+	int r = chunk ? check_room(records, batch->count) : -ENOMEM;
+
+	if (r)
+		return r;
+	r = write_batch(records, batch, chunk);
+	while (r == 0 && kvp_batch_next(batch, &cursor, &pair))
+		r = index_pair(&records->index, known, &pair);
+	records->foreign++;
+	return end_adding(records, before, r);
+}
+
+int kvp_records_append_bytes(struct kvp_records *records,
+			     struct kvp_bytes bytes)
+{
+	const struct kvp_record *raw = (const struct kvp_record *)bytes.data;
+	size_t before = records->index.records;
+	size_t count = bytes.len / KVP_RECORD_SIZE;
+	int r = check_room(records, count);
+
+	if (r)
+		return r;
+	r = kvp_pool_write(&records->pool, offset_of(before), raw, bytes.len);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = index_record(&records->index, &records->index, &raw[i]);
+	records->foreign++;
+	return end_adding(records, before, r);
+}
+
+static struct kvp_pair pair_of(const struct kvp_entry *entry)
+{
+	return (struct kvp_pair){ entry->key, kvp_value_bytes(entry->value) };
+}
+
 int kvp_records_put(struct kvp_records *records, struct kvp_entry *entry,
 		    struct kvp_value *value)
 {
@@ -346,8 +404,7 @@ int kvp_records_put(struct kvp_records *records, struct kvp_entry *entry,
 		write_record(records, entry->last, pair_of(entry));
 		return r;
 	}
-	kvp_lost_note(&records->lost, &records->index, entry->key, entry);
-	kvp_value_set(&entry->value, value);
+	kvp_index_put(&records->index, entry, value);
 	return 0;
 }
 
@@ -357,12 +414,8 @@ int kvp_records_rekey(struct kvp_records *records, struct kvp_entry *entry,
 	struct kvp_pair pair = { key, kvp_value_bytes(entry->value) };
 	int r = write_record(records, entry->last, pair);
 
-	if (r == 0) {
-		kvp_lost_note(&records->lost, &records->index, entry->key,
-			      entry);
-		kvp_lost_note(&records->lost, &records->index, key, NULL);
+	if (r == 0)
 		r = kvp_index_rekey(&records->index, entry, key);
-	}
 	if (r)
 		write_record(records, entry->last, pair_of(entry));
 	return r;
@@ -391,9 +444,8 @@ static int move_up(struct kvp_records *records, struct kvp_record *chunk,
 	return r;
 }
 
-/* Cuts out the records at the ascending SLOTS, in the file and in the index. */
-static int drop_slots(struct kvp_records *records, const size_t *slots,
-		      size_t count)
+int kvp_records_drop_slots(struct kvp_records *records, const size_t *slots,
+			   size_t count)
 {
 	kvp_autofree struct kvp_record *chunk = NULL;
 	size_t end = records->index.records;
@@ -416,75 +468,17 @@ static int drop_slots(struct kvp_records *records, const size_t *slots,
 	return r;
 }
 
-/* The ascending slots that kvp_records_drop is about. */
-static int collect_slots(const struct kvp_records *records,
-			 const struct kvp_entry *all,
-			 const struct kvp_entry *repeated, size_t **ret_slots,
-			 size_t *ret_count)
-{
-	size_t most = (all ? all->records : 0) +
-		      (repeated ? repeated->records - 1 : 0);
-	size_t *slots = malloc((most + 1) * sizeof(*slots));
-	size_t count = 0;
-
-	if (!slots)
-		return -ENOMEM;
-	for (size_t slot = 0; count < most; slot++) {
-		const struct kvp_entry *entry = records->index.slots[slot];
-
-		if (entry && (entry == all ||
-			      (entry == repeated && slot != repeated->last)))
-			slots[count++] = slot;
-	}
-	*ret_slots = slots;
-	*ret_count = count;
-	return 0;
-}
-
-int kvp_records_drop(struct kvp_records *records, struct kvp_entry *all,
-		     struct kvp_entry *repeated)
-{
-	kvp_autofree size_t *slots = NULL;
-	size_t count = 0;
-	int r;
-
-	if (!all && repeated->records == 1)
-		return 0;
-	if (all)
-		kvp_lost_note(&records->lost, &records->index, all->key, all);
-	if (all && all->records == 1 && (!repeated || repeated->records == 1)) {
-		size_t only = all->last; /* the entry will be gone */
-
-		return drop_slots(records, &only, 1);
-	}
-	r = collect_slots(records, all, repeated, &slots, &count);
-	return r ? r : drop_slots(records, slots, count);
-}
-
-int kvp_records_drop_first(struct kvp_records *records, size_t count)
-{
-	kvp_autofree size_t *slots = malloc((count + 1) * sizeof(*slots));
-
-	if (!slots)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
-		slots[i] = i;
-	return drop_slots(records, slots, count);
-}
-
 int kvp_records_clear(struct kvp_records *records)
 {
-	uint64_t last_id = records->index.last_id;
 	int r = 0;
 
 	if (kvp_pool_exists(&records->pool))
 		r = kvp_pool_truncate(&records->pool, 0);
 	if (r)
 		return r;
-	kvp_lost_forget(&records->lost);
-	kvp_index_release(&records->index);
-	records->index.last_id = last_id;
+	kvp_index_clear(&records->index);
 	records->torn_bytes = 0;
+	records->foreign++;
 	records->clears++;
 	return 0;
 }

@@ -4,25 +4,19 @@
 #include <errno.h>
 #include <string.h>
 
-#include "utf8.h"
-
-static const struct {
-	size_t key_size;
-	size_t value_size;
-} limits[] = {
-	/* what the guest kernel hands to the host without cutting it */
-	[KVP_MODE_RESTRICTED] = { 254, 1022 },
-	[KVP_MODE_FULL] = { KVP_KEY_SIZE, KVP_VALUE_SIZE },
-};
+static struct kvp_rules rules_of(const struct kvp_store *store)
+{
+	return kvp_rules_of(store->mode);
+}
 
 size_t kvp_store_max_key_size(const struct kvp_store *store)
 {
-	return limits[store->mode].key_size;
+	return rules_of(store).key_size;
 }
 
 size_t kvp_store_max_value_size(const struct kvp_store *store)
 {
-	return limits[store->mode].value_size;
+	return rules_of(store).value_size;
 }
 
 enum kvp_mode kvp_store_mode(const struct kvp_store *store)
@@ -30,58 +24,35 @@ enum kvp_mode kvp_store_mode(const struct kvp_store *store)
 	return store->mode;
 }
 
-struct kvp_numbers kvp_store_numbers(const struct kvp_store *store, int result,
-				     size_t key_len, size_t value_len)
+const char *kvp_store_message(const struct kvp_store *store, int result,
+			      char *buf, size_t size)
 {
-	switch (result) {
-	case KVP_KEY_TOO_LARGE:
-		return (struct kvp_numbers){ kvp_store_max_key_size(store),
-					     key_len };
-	case KVP_VALUE_TOO_LARGE:
-		return (struct kvp_numbers){ kvp_store_max_value_size(store),
-					     value_len };
-	case KVP_MAX_UNIQUE_KEYS:
-		return (struct kvp_numbers){ KVP_MAX_KEYS, 0 };
-	default:
-		return (struct kvp_numbers){ 0, 0 };
-	}
+	const struct kvp_fault cap = { .result = KVP_MAX_UNIQUE_KEYS,
+				       .max = KVP_MAX_KEYS };
+
+	return kvp_result_message(result,
+				  result == cap.result ? &cap : &store->fault,
+				  buf, size);
 }
 
-int kvp_store_check_key(const struct kvp_store *store, struct kvp_bytes key)
+int kvp_store_refuse(struct kvp_store *store, struct kvp_fault fault)
 {
-	if (key.len == 0)
-		return KVP_EMPTY_KEY;
-	if (key.len > kvp_store_max_key_size(store))
-		return KVP_KEY_TOO_LARGE;
-	if (kvp_bytes_contain_nul(key))
-		return KVP_KEY_CONTAINS_NUL;
-	if (kvp_utf8_check(key, NULL) != KVP_UTF8_VALID)
-		return KVP_NOT_UTF8;
-	return 0;
+	store->fault = fault;
+	return fault.result;
 }
 
-int kvp_store_check_value(const struct kvp_store *store, struct kvp_bytes value)
+int kvp_store_check_key(struct kvp_store *store, struct kvp_bytes key)
 {
-	if (value.len > kvp_store_max_value_size(store))
-		return KVP_VALUE_TOO_LARGE;
-	if (kvp_bytes_contain_nul(value))
-		return KVP_VALUE_CONTAINS_NUL;
-	if (kvp_utf8_check(value, NULL) != KVP_UTF8_VALID)
-		return KVP_NOT_UTF8;
-	return 0;
+	struct kvp_rules rules = rules_of(store);
+
+	return kvp_rules_check_key(&rules, key, &store->fault);
 }
 
-static int check_pairs(const struct kvp_store *store,
-		       const struct kvp_pair *records, size_t count)
+static int check_value(struct kvp_store *store, struct kvp_bytes value)
 {
-	int r = 0;
+	struct kvp_rules rules = rules_of(store);
 
-	for (size_t i = 0; i < count && r == 0; i++) {
-		r = kvp_store_check_key(store, records[i].key);
-		if (r == 0)
-			r = kvp_store_check_value(store, records[i].value);
-	}
-	return r;
+	return kvp_rules_check_value(&rules, value, &store->fault);
 }
 
 int kvp_store_apply(struct kvp_store *store, struct kvp_edit *edit,
@@ -91,7 +62,7 @@ int kvp_store_apply(struct kvp_store *store, struct kvp_edit *edit,
 	int r = edit->apply(edit, old, &value);
 
 	if (r == 0 && value)
-		r = kvp_store_check_value(store, kvp_value_bytes(value));
+		r = check_value(store, kvp_value_bytes(value));
 	if (r) {
 		kvp_value_unref(value);
 		return r;
@@ -120,7 +91,7 @@ int kvp_store_write(struct kvp_store *store, struct kvp_bytes key,
 {
 	struct write_edit write = { .edit.apply = apply_write, .value = value };
 	struct kvp_value *stored = NULL;
-	int r = kvp_store_check_value(store, value);
+	int r = check_value(store, value);
 
 	if (r == 0)
 		r = kvp_store_edit(store, key, &write.edit, &stored);
@@ -180,20 +151,9 @@ int kvp_store_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 	return store->ops->entries_raw(store, visit_keyed, &keyed);
 }
 
-static int visit_report(void *arg, const struct kvp_pair *record)
+void kvp_store_report(struct kvp_store *store, struct kvp_report *ret_report)
 {
-	kvp_report_add(arg, record);
-	return 0;
-}
-
-int kvp_store_report(struct kvp_store *store, struct kvp_report *ret_report)
-{
-	struct kvp_report report = { 0 };
-	int r = store->ops->entries_raw(store, visit_report, &report);
-
-	if (r == 0)
-		*ret_report = report;
-	return r;
+	store->ops->report(store, ret_report);
 }
 
 int kvp_store_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg)
@@ -203,14 +163,41 @@ int kvp_store_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg)
 
 int kvp_store_delete(struct kvp_store *store, struct kvp_bytes key)
 {
-	if (key.len == 0)
-		return KVP_EMPTY_KEY;
-	return store->ops->delete (store, key);
+	bool found = false;
+	int r = kvp_store_delete_many(store, &key, 1, &found);
+
+	return r || found ? r : KVP_ABSENT;
+}
+
+int kvp_store_delete_many(struct kvp_store *store, const struct kvp_bytes *keys,
+			  size_t count, bool *ret_found)
+{
+	for (size_t i = 0; i < count; i++)
+		if (keys[i].len == 0)
+			return KVP_EMPTY_KEY;
+	return store->ops->delete (store, keys, count, ret_found);
 }
 
 int kvp_store_clear(struct kvp_store *store)
 {
 	return store->ops->clear(store);
+}
+
+int kvp_store_snapshot(struct kvp_store *store, struct kvp_index *ret_index)
+{
+	return store->ops->snapshot(store, ret_index);
+}
+
+int kvp_store_clear_seen(struct kvp_store *store, const struct kvp_index *seen)
+{
+	return store->ops->clear_seen(store, seen);
+}
+
+int kvp_store_restore(struct kvp_store *store, struct kvp_bytes bytes)
+{
+	if (bytes.len % KVP_RECORD_SIZE != 0)
+		return -EINVAL;
+	return store->ops->restore(store, bytes);
 }
 
 int kvp_store_rename(struct kvp_store *store, struct kvp_bytes from,
@@ -221,20 +208,24 @@ int kvp_store_rename(struct kvp_store *store, struct kvp_bytes from,
 	return r ? r : store->ops->rename(store, from, to, how);
 }
 
-int kvp_store_append(struct kvp_store *store, const struct kvp_pair *records,
-		     size_t count)
+void kvp_store_batch_init(struct kvp_store *store, struct kvp_batch *batch)
 {
-	int r = check_pairs(store, records, count);
-
-	return r || count == 0 ? r : store->ops->append(store, records, count);
+	kvp_batch_init(batch, rules_of(store), &store->fault);
 }
 
-int kvp_store_load(struct kvp_store *store, const struct kvp_pair *records,
-		   size_t count)
+int kvp_store_append(struct kvp_store *store, const struct kvp_batch *batch)
 {
-	int r = check_pairs(store, records, count);
+	return batch->count > 0 ? store->ops->append(store, batch) : 0;
+}
 
-	return r ? r : store->ops->load(store, records, count);
+int kvp_store_load(struct kvp_store *store, struct kvp_batch *batch)
+{
+	size_t keys = 0;
+	int r = kvp_batch_count_keys(batch, &keys);
+
+	if (r == 0 && keys > KVP_MAX_KEYS)
+		r = KVP_MAX_UNIQUE_KEYS;
+	return r ? r : store->ops->load(store, batch);
 }
 
 int kvp_store_is_stale(struct kvp_store *store, bool *ret_stale)
@@ -242,9 +233,24 @@ int kvp_store_is_stale(struct kvp_store *store, bool *ret_stale)
 	return store->ops->is_stale(store, ret_stale);
 }
 
+int kvp_store_clear_stale(struct kvp_store *store, bool *ret_cleared)
+{
+	return store->ops->clear_stale(store, ret_cleared);
+}
+
 int kvp_store_refresh(struct kvp_store *store)
 {
 	return store->ops->refresh(store);
+}
+
+int kvp_store_look(struct kvp_store *store)
+{
+	return store->ops->look(store);
+}
+
+void kvp_store_end_look(struct kvp_store *store)
+{
+	store->ops->end_look(store);
 }
 
 void kvp_store_status(struct kvp_store *store, struct kvp_status *ret_status)
@@ -267,8 +273,50 @@ int kvp_store_watch(struct kvp_store *store, bool on)
 	return store->ops->watch(store, on);
 }
 
+bool kvp_store_wants_exclusive(const struct kvp_store *store)
+{
+	return store->ops->wants_exclusive(store);
+}
+
+int kvp_store_try_lock(struct kvp_store *store, bool exclusive)
+{
+	return store->ops->try_lock(store, exclusive);
+}
+
+const char *kvp_store_path(const struct kvp_store *store)
+{
+	return store->ops->path(store);
+}
+
+bool kvp_store_is_writable(const struct kvp_store *store)
+{
+	return store->ops->is_writable(store);
+}
+
+void kvp_store_keep_out(struct kvp_store *store, dev_t dev)
+{
+	store->ops->keep_out(store, dev);
+}
+
+bool kvp_store_leads_through(const struct kvp_store *store,
+			     const struct stat *directory)
+{
+	return store->ops->leads_through(store, directory);
+}
+
+size_t kvp_store_holders(const struct kvp_store *store, pid_t pids[],
+			 size_t max)
+{
+	return store->ops->holders(store, pids, max);
+}
+
 void kvp_store_free(struct kvp_store *store)
 {
 	if (store)
 		store->ops->free(store);
+}
+
+void kvp_store_abandon(struct kvp_store *store)
+{
+	store->ops->abandon(store);
 }

@@ -20,9 +20,26 @@ static struct kvp_records *records_of(struct kvp_store *store)
 	return &((struct pool_store *)store)->records;
 }
 
+static const struct kvp_pool *pool_of(const struct kvp_store *store)
+{
+	return &((const struct pool_store *)store)->records.pool;
+}
+
 static int pool_refresh(struct kvp_store *store)
 {
 	return kvp_records_refresh(records_of(store));
+}
+
+static int pool_look(struct kvp_store *store)
+{
+	int r = kvp_records_look(records_of(store));
+
+	return r == 1 ? 0 : r;
+}
+
+static void pool_end_look(struct kvp_store *store)
+{
+	records_of(store)->looked = false;
 }
 
 static int pool_read(struct kvp_store *store, struct kvp_bytes key,
@@ -84,9 +101,8 @@ static int pool_copy(struct kvp_store *store, kvp_visit_bytes *visit, void *arg)
 }
 
 /*
- * A lock to add something under, with a file to add it to. EDIT, if given, is
- * tried before a missing file is made: what is refused, or wants no change, must
- * make none.
+ * Takes the lock, and makes the file if it is missing. EDIT, if given, is tried before
+ * that: if it is refused, or wants no change, no file may be made.
  */
 static int lock_to_add(struct kvp_store *store, struct kvp_edit *edit)
 {
@@ -105,10 +121,11 @@ static int lock_to_add(struct kvp_store *store, struct kvp_edit *edit)
 	return kvp_records_lock(records, KVP_LOCK_CREATE);
 }
 
-static int write_value(struct kvp_records *records, struct kvp_bytes key,
-		       struct kvp_value *value, uint64_t id)
+/* ENTRY is KEY's, or NULL: ID is for a new one. */
+static int write_value(struct kvp_records *records, struct kvp_entry *entry,
+		       struct kvp_bytes key, struct kvp_value *value,
+		       uint64_t id)
 {
-	struct kvp_entry *entry = kvp_index_find(&records->index, key);
 	int r;
 
 	if (!entry)
@@ -121,7 +138,7 @@ static int pool_write(struct kvp_store *store, struct kvp_bytes key,
 		      struct kvp_edit *edit, struct kvp_value **ret_value)
 {
 	struct kvp_records *records = records_of(store);
-	const struct kvp_entry *entry;
+	struct kvp_entry *entry;
 	struct kvp_value *value = NULL;
 	int r = lock_to_add(store, edit);
 
@@ -136,8 +153,8 @@ static int pool_write(struct kvp_store *store, struct kvp_bytes key,
 	if (r || !value)
 		kvp_records_unlock(records);
 	else
-		r = kvp_records_finish(records, write_value(records, key, value,
-							    edit->id));
+		r = kvp_records_finish(records, write_value(records, entry, key,
+							    value, edit->id));
 	if (r) {
 		kvp_value_unref(value);
 		return r;
@@ -148,20 +165,31 @@ static int pool_write(struct kvp_store *store, struct kvp_bytes key,
 	return 0;
 }
 
-static int pool_delete(struct kvp_store *store, struct kvp_bytes key)
+static int pool_delete(struct kvp_store *store, const struct kvp_bytes *keys,
+		       size_t count, bool *ret_found)
 {
 	struct kvp_records *records = records_of(store);
-	struct kvp_entry *entry;
-	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+	kvp_autofree size_t *firsts = malloc((count + 1) * sizeof(*firsts));
+	const struct kvp_entry *entry;
+	size_t found = 0;
+	int r;
 
+	if (!firsts)
+		return -ENOMEM;
+	r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
 	if (r)
-		return r;
-	entry = kvp_index_find(&records->index, key);
-	if (entry)
+		return r; /* cppcheck-suppress memleak; it is freed */
+	for (size_t i = 0; i < count; i++) {
+		entry = kvp_index_find(&records->index, keys[i]);
+		ret_found[i] = entry;
+		if (entry)
+			firsts[found++] = entry->first;
+	}
+	if (found > 0)
 		return kvp_records_finish(
-			records, kvp_records_drop(records, entry, NULL));
+			records, kvp_records_drop_all(records, firsts, found));
 	kvp_records_unlock(records);
-	return KVP_ABSENT;
+	return 0;
 }
 
 static int pool_clear(struct kvp_store *store)
@@ -172,6 +200,30 @@ static int pool_clear(struct kvp_store *store)
 	if (r)
 		return r;
 	return kvp_records_finish(records, kvp_records_clear(records));
+}
+
+static int pool_snapshot(struct kvp_store *store, struct kvp_index *ret_index)
+{
+	struct kvp_records *records = records_of(store);
+	int r = kvp_records_refresh(records);
+
+	return r ? r : kvp_index_copy(&records->index, ret_index);
+}
+
+static int pool_clear_seen(struct kvp_store *store,
+			   const struct kvp_index *seen)
+{
+	struct kvp_records *records = records_of(store);
+	bool changed = false;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	r = kvp_records_clear_seen(records, seen, &changed);
+	if (changed)
+		return kvp_records_finish(records, r);
+	kvp_records_unlock(records);
+	return r;
 }
 
 /* TO, which exists, gets the value and the id of FROM, which goes. */
@@ -188,7 +240,7 @@ static int rename_over(struct kvp_records *records, struct kvp_entry *from,
 	return r;
 }
 
-/* Without repeats first: an earlier value would show under the old key. */
+/* The repeats go first, or an earlier value would show under the old key. */
 static int rename_in_place(struct kvp_records *records, struct kvp_entry *from,
 			   struct kvp_bytes to)
 {
@@ -206,7 +258,6 @@ static int exchange(struct kvp_records *records, struct kvp_entry *one,
 {
 	struct kvp_value *value = kvp_value_ref(two->value);
 	size_t before = records->index.records;
-	uint64_t id = one->id;
 	int r = kvp_records_add(records, two->key, one->value, 0);
 
 	if (r == 0) {
@@ -218,10 +269,8 @@ static int exchange(struct kvp_records *records, struct kvp_entry *one,
 		r = kvp_records_drop(records, NULL, one);
 	if (r == 0)
 		r = kvp_records_drop(records, NULL, two);
-	if (r == 0) {
-		one->id = two->id;
-		two->id = id;
-	}
+	if (r == 0)
+		kvp_index_exchange(&records->index, one, two);
 	kvp_value_unref(value);
 	return r;
 }
@@ -255,69 +304,68 @@ static int pool_rename(struct kvp_store *store, struct kvp_bytes from_key,
 	return kvp_records_finish(records, r);
 }
 
-/* The new values learn when they were stored. */
-static int finish_batch(struct kvp_records *records, int result)
+/* The new values, or ALL of them, learn when they were stored. */
+static int finish_batch(struct kvp_records *records, bool all, int result)
 {
 	result = kvp_records_finish(records, result);
 	if (result == 0)
-		kvp_index_set_mtime(&records->index, &records->mtime, false);
+		kvp_index_set_mtime(&records->index, &records->mtime, all);
 	return result;
 }
 
-static int pool_append(struct kvp_store *store, const struct kvp_pair *pairs,
-		       size_t count)
+static int pool_append(struct kvp_store *store, const struct kvp_batch *batch)
 {
 	struct kvp_records *records = records_of(store);
 	int r = lock_to_add(store, NULL);
 
 	if (r)
 		return r;
-	return finish_batch(records, kvp_records_append(records, pairs, count));
-}
-
-/* How many different keys there are in PAIRS. */
-static int count_keys(const struct kvp_pair *pairs, size_t count,
-		      size_t *ret_keys)
-{
-	struct kvp_value *none = kvp_value_new((struct kvp_bytes){ NULL, 0 });
-	struct kvp_index index;
-	int r = none ? 0 : -ENOMEM;
-
-	kvp_index_init(&index);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = kvp_index_append(&index, pairs[i].key, none, 0);
-	*ret_keys = index.keys;
-	kvp_index_release(&index);
-	kvp_value_unref(none);
-	return r;
+	return finish_batch(records, false,
+			    kvp_records_append(records, batch, false));
 }
 
 /*
- * The new records are added behind the old ones, which are then cut out: a crash
+ * The new records were added behind the old ones, which are now cut out: a crash
  * leaves each key with its old or its new value.
  */
-static int pool_load(struct kvp_store *store, const struct kvp_pair *pairs,
-		     size_t count)
+static int drop_old(struct kvp_records *records, size_t old, int result)
+{
+	if (result == 0)
+		result = kvp_records_drop_first(records, old);
+	records->index.replaced += result == 0;
+	return finish_batch(records, true, result);
+}
+
+static int pool_load(struct kvp_store *store, const struct kvp_batch *batch)
 {
 	struct kvp_records *records = records_of(store);
 	size_t before;
-	size_t keys;
-	int r = count_keys(pairs, count, &keys);
+	int r;
 
-	if (r)
-		return r;
-	if (keys > KVP_MAX_KEYS)
-		return KVP_MAX_UNIQUE_KEYS;
-	if (count == 0)
+	if (batch->count == 0)
 		return pool_clear(store);
 	r = lock_to_add(store, NULL);
 	if (r)
 		return r;
 	before = records->index.records;
-	r = kvp_records_append(records, pairs, count);
-	if (r == 0)
-		r = kvp_records_drop_first(records, before);
-	return finish_batch(records, r);
+	r = kvp_records_append(records, batch, true);
+	return drop_old(records, before, r);
+}
+
+static int pool_restore(struct kvp_store *store, struct kvp_bytes bytes)
+{
+	struct kvp_records *records = records_of(store);
+	size_t before;
+	int r;
+
+	if (bytes.len == 0)
+		return pool_clear(store);
+	r = lock_to_add(store, NULL);
+	if (r)
+		return r;
+	before = records->index.records;
+	r = kvp_records_append_bytes(records, bytes);
+	return drop_old(records, before, r);
 }
 
 /* Seconds since the epoch at which the machine started (proc(5), btime). */
@@ -325,11 +373,11 @@ static int boot_time(time_t *ret_time)
 {
 	kvp_autofree char *line = NULL;
 	size_t size = 0;
-	int r = -EINVAL;
+	int r = KVP_NO_BOOT_TIME;
 	FILE *file = fopen("/proc/stat", "re");
 
 	if (!file)
-		return -errno;
+		return r;
 	while (r && getline(&line, &size, file) > 0) {
 		if (strncmp(line, "btime ", 6) == 0) {
 			*ret_time = (time_t)strtoll(line + 6, NULL, 10);
@@ -361,7 +409,33 @@ static int pool_is_stale(struct kvp_store *store, bool *ret_stale)
 	struct kvp_records *records = records_of(store);
 	int r = kvp_records_refresh(records);
 
-	return r ? r : known_stale(records, ret_stale);
+	if (r && r != KVP_LOCKED)
+		return r;
+	return known_stale(records, ret_stale);
+}
+
+static void pool_report(struct kvp_store *store, struct kvp_report *ret_report)
+{
+	kvp_index_report(&records_of(store)->index, ret_report);
+}
+
+/* The check is made under the lock: another may have just emptied the pool. */
+static int pool_clear_stale(struct kvp_store *store, bool *ret_cleared)
+{
+	struct kvp_records *records = records_of(store);
+	bool stale = false;
+	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
+
+	if (r)
+		return r;
+	r = known_stale(records, &stale);
+	if (r == 0 && stale)
+		r = kvp_records_finish(records, kvp_records_clear(records));
+	else
+		kvp_records_unlock(records);
+	if (r == 0)
+		*ret_cleared = stale;
+	return r;
 }
 
 static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
@@ -370,8 +444,11 @@ static void pool_status(struct kvp_store *store, struct kvp_status *ret_status)
 
 	*ret_status = (struct kvp_status){
 		.generation = records->generation,
+		.state = records->state,
+		.foreign = records->foreign,
 		.clears = records->clears,
-		.lost_updates = records->lost.updates
+		.order = records->index.order,
+		.names_mtime = records->names_mtime,
 	};
 	if (!kvp_pool_exists(&records->pool))
 		return;
@@ -403,10 +480,57 @@ static int pool_watch(struct kvp_store *store, bool on)
 	return kvp_pool_watch(&records_of(store)->pool, on);
 }
 
+static const char *pool_path(const struct kvp_store *store)
+{
+	return pool_of(store)->place.path;
+}
+
+static bool pool_is_writable(const struct kvp_store *store)
+{
+	return kvp_pool_is_writable(pool_of(store));
+}
+
+static void pool_keep_out(struct kvp_store *store, dev_t dev)
+{
+	kvp_place_keep_out(&records_of(store)->pool.place,
+			   &(struct kvp_keep_out){ .dev = dev });
+}
+
+static bool pool_leads_through(const struct kvp_store *store,
+			       const struct stat *directory)
+{
+	return kvp_place_leads_to(&pool_of(store)->place,
+				  &(struct kvp_keep_out){ directory->st_dev,
+							  directory->st_ino });
+}
+
+static size_t pool_holders(const struct kvp_store *store, pid_t pids[],
+			   size_t max)
+{
+	return kvp_pool_holders(pool_of(store), pids, max);
+}
+
+static bool pool_wants_exclusive(const struct kvp_store *store)
+{
+	return ((const struct pool_store *)store)->records.wants_exclusive;
+}
+
+static int pool_try_lock(struct kvp_store *store, bool exclusive)
+{
+	return kvp_records_try_lock(records_of(store),
+				    exclusive ? KVP_LOCK_EXCLUSIVE
+					      : KVP_LOCK_SHARED);
+}
+
 static void pool_free(struct kvp_store *store)
 {
 	kvp_records_close(records_of(store));
 	free(store);
+}
+
+static void pool_abandon(struct kvp_store *store)
+{
+	kvp_index_release(&records_of(store)->index);
 }
 
 static const struct kvp_store_ops pool_ops = {
@@ -417,32 +541,32 @@ static const struct kvp_store_ops pool_ops = {
 	.write = pool_write,
 	.delete = pool_delete,
 	.clear = pool_clear,
+	.snapshot = pool_snapshot,
+	.clear_seen = pool_clear_seen,
+	.restore = pool_restore,
 	.rename = pool_rename,
 	.append = pool_append,
 	.load = pool_load,
+	.report = pool_report,
 	.is_stale = pool_is_stale,
+	.clear_stale = pool_clear_stale,
 	.refresh = pool_refresh,
+	.look = pool_look,
+	.end_look = pool_end_look,
 	.status = pool_status,
 	.new_id = pool_new_id,
 	.sync_descriptor = pool_sync_descriptor,
 	.watch = pool_watch,
+	.path = pool_path,
+	.is_writable = pool_is_writable,
+	.keep_out = pool_keep_out,
+	.leads_through = pool_leads_through,
+	.holders = pool_holders,
+	.wants_exclusive = pool_wants_exclusive,
+	.try_lock = pool_try_lock,
 	.free = pool_free,
+	.abandon = pool_abandon,
 };
-
-/* The check is made under the lock: another may have just emptied the pool. */
-static int truncate_if_stale(struct kvp_records *records)
-{
-	bool stale = false;
-	int r = kvp_records_lock(records, KVP_LOCK_EXCLUSIVE);
-
-	if (r)
-		return r;
-	r = known_stale(records, &stale);
-	if (r == 0 && stale)
-		return kvp_records_finish(records, kvp_records_clear(records));
-	kvp_records_unlock(records);
-	return r;
-}
 
 int kvp_store_pool_open(const struct kvp_pool_config *config,
 			struct kvp_store **ret_store)
@@ -453,50 +577,16 @@ int kvp_store_pool_open(const struct kvp_pool_config *config,
 
 	if (!ps)
 		return -ENOMEM;
-	ps->store = (struct kvp_store){ &pool_ops, config->mode };
-	r = kvp_records_open(&ps->records, path, config->read_only);
+	ps->store = (struct kvp_store){ .ops = &pool_ops,
+					.mode = config->mode };
+	r = kvp_records_open(&ps->records, path,
+			     (config->read_only ? KVP_POOL_READ_ONLY : 0) |
+				     (config->unwatched ? KVP_POOL_UNWATCHED
+							: 0));
 	if (r) {
 		free(ps);
 		return r;
 	}
-	ps->records.lock_timeout_ms = config->lock_timeout_ms;
-	ps->records.lost.report = config->lost;
-	ps->records.lost.arg = config->lost_arg;
-	if (config->truncate_on_stale)
-		r = truncate_if_stale(&ps->records);
-	if (r == 0)
-		r = kvp_records_refresh(&ps->records);
-	if (r) {
-		pool_free(&ps->store);
-		return r;
-	}
 	*ret_store = &ps->store;
 	return 0;
-}
-
-const char *kvp_store_pool_path(const struct kvp_store *store)
-{
-	return ((const struct pool_store *)store)->records.pool.path;
-}
-
-bool kvp_store_pool_is_writable(const struct kvp_store *store)
-{
-	return ((const struct pool_store *)store)->records.pool.writable;
-}
-
-void kvp_store_pool_pin_directory(struct kvp_store *store)
-{
-	kvp_pool_pin_directory(&records_of(store)->pool);
-}
-
-size_t kvp_store_pool_holders(const struct kvp_store *store, pid_t pids[],
-			      size_t max)
-{
-	return kvp_pool_holders(
-		&((const struct pool_store *)store)->records.pool, pids, max);
-}
-
-void kvp_store_pool_set_lock_timeout(struct kvp_store *store, int ms)
-{
-	records_of(store)->lock_timeout_ms = ms;
 }

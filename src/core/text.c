@@ -2,135 +2,22 @@
 #include "text.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "escape.h"
+#include "util.h"
 
-/* What the two parts of a line cannot hold. */
+/* The bytes that are escaped in the two parts of a line. */
 #define KEY_SET "\n="
 #define VALUE_SET "\n"
 
-#define FIRST_CAPACITY 256
-
-void kvp_text_release(struct kvp_text *text)
-{
-	free(text->data);
-	kvp_text_init(text);
-}
-
-/* Makes room for SIZE more bytes. */
-static int reserve(struct kvp_text *text, size_t size)
-{
-	size_t capacity = text->capacity;
+/* Where a line is decoded to. */
+struct line_buffer {
 	char *data;
+	size_t size;
+};
 
-	if (size <= capacity - text->len)
-		return 0;
-	if (size > SIZE_MAX / 2 - text->len)
-		return -ENOMEM;
-	if (capacity < FIRST_CAPACITY)
-		capacity = FIRST_CAPACITY;
-	while (capacity < text->len + size)
-		capacity *= 2; /* from at most SIZE_MAX / 2 */
-	data = realloc(text->data, capacity);
-	if (!data)
-		return -ENOMEM;
-	text->data = data;
-	text->capacity = capacity;
-	return 0;
-}
-
-int kvp_text_append(struct kvp_text *text, struct kvp_bytes bytes)
-{
-	int r = reserve(text, bytes.len);
-
-	if (r)
-		return r;
-	if (bytes.len > 0)
-		memcpy(text->data + text->len, bytes.data, bytes.len);
-	text->len += bytes.len;
-	return 0;
-}
-
-int kvp_text_printf(struct kvp_text *text, const char *format, ...)
-{
-	va_list args;
-	int len;
-	int r;
-
-	va_start(args, format);
-	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it is */
-	len = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	if (len < 0)
-		return -ENOMEM;
-	r = reserve(text, (size_t)len + 1); /* with its NUL */
-	if (r)
-		return r;
-	va_start(args, format);
-	vsnprintf(text->data + text->len, (size_t)len + 1, format, args);
-	va_end(args);
-	text->len += (size_t)len;
-	return 0;
-}
-
-/* Adds BYTES, escaped, and END, for which there is room. */
-static void add_part(struct kvp_text *text, struct kvp_bytes bytes,
-		     const char *set, char end)
-{
-	size_t len = 0;
-
-	kvp_escape(bytes, set, text->data + text->len,
-		   text->capacity - text->len, &len);
-	text->len += len;
-	text->data[text->len++] = end;
-}
-
-int kvp_text_add_record(struct kvp_text *text, const struct kvp_pair *record)
-{
-	const size_t max = SIZE_MAX / KVP_ESCAPE_MAX / 4;
-	int r;
-
-	if (record->key.len > max || record->value.len > max)
-		return -ENOMEM;
-	r = reserve(text,
-		    KVP_ESCAPE_MAX * (record->key.len + record->value.len) + 2);
-	if (r)
-		return r;
-	add_part(text, record->key, KEY_SET, '=');
-	add_part(text, record->value, VALUE_SET, '\n');
-	return 0;
-}
-
-static size_t count_lines(struct kvp_bytes text)
-{
-	size_t count = text.len > 0 && text.data[text.len - 1] != '\n';
-
-	for (size_t i = 0; i < text.len; i++)
-		count += text.data[i] == '\n';
-	return count;
-}
-
-/* One allocation: COUNT pairs, and SIZE bytes for them to point to. */
-static struct kvp_pair *new_pairs(size_t count, size_t size, char **ret_bytes)
-{
-	struct kvp_pair *pairs;
-	size_t total;
-
-	if (__builtin_mul_overflow(count, sizeof(*pairs), &total) ||
-	    __builtin_add_overflow(total, size, &total))
-		return NULL;
-	pairs = malloc(total);
-	if (pairs)
-		*ret_bytes = (char *)(pairs + count);
-	return pairs;
-}
-
-/* Takes what goes before END off the start of *REST, and END with it. */
+/* Cuts *REST behind its first END; *RET_PART is what was before that. */
 static bool take_until(struct kvp_bytes *rest, char end,
 		       struct kvp_bytes *ret_part)
 {
@@ -145,99 +32,124 @@ static bool take_until(struct kvp_bytes *rest, char end,
 	return true;
 }
 
+static int reserve(struct line_buffer *buffer, size_t size)
+{
+	char *data;
+
+	if (size <= buffer->size)
+		return 0;
+	data = realloc(buffer->data, size);
+	if (!data)
+		return -ENOMEM;
+	buffer->data = data;
+	buffer->size = size;
+	return 0;
+}
+
 static int fault(enum kvp_text_error error, const char *reason,
 		 struct kvp_text_fault *ret_fault)
 {
-	snprintf(ret_fault->reason, sizeof(ret_fault->reason), "%s", reason);
+	ret_fault->reason = reason;
 	return error;
 }
 
-/* Decodes PART of a line to *BYTES, which moves on. */
-static int decode(struct kvp_bytes part, const char *set, char **bytes,
+/* Decodes PART of a line to BYTES. */
+static int decode(struct kvp_bytes part, const char *set, char *bytes,
 		  struct kvp_bytes *ret_field, struct kvp_text_fault *ret_fault)
 {
 	size_t len = 0;
 
-	switch (kvp_unescape(part, set, *bytes, &len, NULL)) {
+	switch (kvp_unescape(part, set, bytes, &len, NULL)) {
 	case 0:
-		*ret_field = (struct kvp_bytes){ *bytes, len };
-		*bytes += len;
+		*ret_field = (struct kvp_bytes){ bytes, len };
 		return 0;
 	case KVP_UNESCAPE_NUL:
 		return fault(KVP_TEXT_NUL, "contains NUL", ret_fault);
-	default: /* without a part of the line: values are secrets */
+	default: /* values are secrets: no part of the line is shown */
 		return fault(KVP_TEXT_NOT_CANONICAL, "%XX that is no escape",
 			     ret_fault);
 	}
 }
 
-static int parse_line(struct kvp_bytes line, char **bytes,
+static int parse_line(struct kvp_bytes line, struct line_buffer *buffer,
 		      struct kvp_pair *ret_pair,
 		      struct kvp_text_fault *ret_fault)
 {
 	struct kvp_bytes key;
-	int r;
+	int r = reserve(buffer, line.len);
 
+	if (r)
+		return r;
 	if (!take_until(&line, '=', &key))
 		return fault(KVP_TEXT_NO_EQUALS, "no '='", ret_fault);
 	if (key.len == 0)
 		return fault(KVP_TEXT_EMPTY_KEY, "empty key", ret_fault);
-	r = decode(key, KEY_SET, bytes, &ret_pair->key, ret_fault);
+	r = decode(key, KEY_SET, buffer->data, &ret_pair->key, ret_fault);
 	if (r)
 		return r;
-	return decode(line, VALUE_SET, bytes, &ret_pair->value, ret_fault);
+	return decode(line, VALUE_SET, buffer->data + key.len, &ret_pair->value,
+		      ret_fault);
 }
 
-int kvp_text_parse(struct kvp_bytes text, struct kvp_text_records *ret_records,
+int kvp_text_parse(struct kvp_bytes text, kvp_visit_record *visit, void *arg,
 		   struct kvp_text_fault *ret_fault)
 {
-	struct kvp_text_records records = { NULL, 0 };
-	size_t lines = count_lines(text);
-	char *bytes = NULL;
+	struct line_buffer buffer = { NULL, 0 };
+	struct kvp_text_fault found = { 0, NULL };
+	int r = 0;
 
-	if (lines > 0) {
-		records.pairs = new_pairs(lines, text.len, &bytes);
-		if (!records.pairs)
-			return -ENOMEM;
-	}
-	while (records.count < lines) {
+	while (text.len > 0 && r == 0) {
 		struct kvp_bytes line;
-		int r;
+		struct kvp_pair pair;
 
-		if (!take_until(&text, '\n', &line))
+		if (!take_until(&text, '\n', &line)) {
 			line = text; /* the last one */
-		r = parse_line(line, &bytes, &records.pairs[records.count],
-			       ret_fault);
-		if (r) {
-			ret_fault->line = records.count + 1;
-			kvp_text_records_release(&records);
-			return r;
+			text.len = 0;
 		}
-		records.count++;
-	}
-	*ret_records = records;
-	return 0;
-}
-
-void kvp_text_records_release(struct kvp_text_records *records)
-{
-	free(records->pairs);
-	*records = (struct kvp_text_records){ NULL, 0 };
-}
-
-int kvp_text_check(const struct kvp_store *store,
-		   const struct kvp_text_records *records, size_t *ret_line)
-{
-	for (size_t i = 0; i < records->count; i++) {
-		const struct kvp_pair *pair = &records->pairs[i];
-		int r = kvp_store_check_key(store, pair->key);
-
+		found.line++;
+		r = parse_line(line, &buffer, &pair, &found);
 		if (r == 0)
-			r = kvp_store_check_value(store, pair->value);
-		if (r) {
-			*ret_line = i + 1;
-			return r;
-		}
+			r = visit(arg, &pair);
 	}
-	return 0;
+	free(buffer.data);
+	if (r && r != -ENOMEM)
+		*ret_fault = found;
+	return r;
+}
+
+static int print(FILE *out, const char *data, size_t size)
+{
+	errno = EIO;
+	return fwrite(data, 1, size, out) == size ? 0 : -errno;
+}
+
+/* Prints PART, escaped, with END behind it. */
+static int print_part(FILE *out, struct kvp_bytes part, const char *set,
+		      char end)
+{
+	char small[KVP_ESCAPE_MAX * KVP_KEY_SIZE + 1];
+	kvp_autofree char *large = NULL;
+	char *escaped = small;
+	size_t size = sizeof(small);
+	size_t len = 0;
+
+	if (__builtin_mul_overflow(part.len, KVP_ESCAPE_MAX, &len))
+		return -ENOMEM;
+	if (len >= size) {
+		size = len + 1;
+		large = malloc(size);
+		if (!large)
+			return -ENOMEM;
+		escaped = large;
+	}
+	kvp_escape(part, set, escaped, size, &len);
+	escaped[len++] = end;
+	return print(out, escaped, len);
+}
+
+int kvp_text_print_record(FILE *out, const struct kvp_pair *record)
+{
+	int r = print_part(out, record->key, KEY_SET, '=');
+
+	return r ? r : print_part(out, record->value, VALUE_SET, '\n');
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is it UTF-8? The judgement is libunistring's; added is the third answer that a
- * file written in pieces needs: "not yet".
+ * Whether bytes are UTF-8. libunistring judges that. This module adds the answer that a
+ * file needs which is written in pieces: "not yet".
  */
 #ifndef KVP_UTF8_H
 #define KVP_UTF8_H

@@ -2,6 +2,9 @@
 #include "util.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -59,6 +62,32 @@ int64_t kvp_now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool kvp_parse_seconds(const char *text, double max, double *ret_seconds)
+{
+	char *end;
+	double seconds = strtod(text, &end);
+
+	/* strtod(3) takes more: white space, signs, "0x10", "infinity" */
+	if (text[strspn(text, "0123456789.")] || end == text || *end ||
+	    seconds > max)
+		return false;
+	*ret_seconds = seconds;
+	return true;
+}
+
+void kvp_trim_memory(void)
+{
+#ifdef __GLIBC__
+	malloc_trim(0);
+#endif
+}
+
+const char *kvp_fd_path(int fd, char path[KVP_FD_PATH_MAX])
+{
+	snprintf(path, KVP_FD_PATH_MAX, "/proc/self/fd/%d", fd);
+	return path;
 }
 
 int kvp_close(int fd)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Leaf helpers: clean-up at the end of a scope, and the loops that system calls
- * need around them.
+ * need around them. They know nothing of pools.
  */
 #ifndef KVP_UTIL_H
 #define KVP_UTIL_H
@@ -38,8 +38,29 @@ static inline bool kvp_same_time(const struct timespec *a,
 	return a->tv_nsec == b->tv_nsec && a->tv_sec == b->tv_sec;
 }
 
+/* A is after B. */
+static inline bool kvp_is_later(const struct timespec *a,
+				const struct timespec *b)
+{
+	return a->tv_sec > b->tv_sec ||
+	       (a->tv_sec == b->tv_sec && a->tv_nsec > b->tv_nsec);
+}
+
 /* Milliseconds on a clock that never jumps. */
 int64_t kvp_now_ms(void);
+
+/*
+ * Whether TEXT is a number of seconds from 0 to MAX, perhaps with a fraction, and
+ * nothing else.
+ */
+bool kvp_parse_seconds(const char *text, double max, double *ret_seconds);
+
+/* Gives freed memory back: malloc(3) by itself keeps what lies below something in use. */
+void kvp_trim_memory(void);
+
+/* Writes to PATH a path of the file that FD is open on. It needs /proc. */
+#define KVP_FD_PATH_MAX (sizeof("/proc/self/fd/") + 3 * sizeof(int))
+const char *kvp_fd_path(int fd, char path[KVP_FD_PATH_MAX]);
 
 /* close(2) if FD is open, keeping errno; returns -1, to be put into FD. */
 int kvp_close(int fd);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A value as it was at one moment: immutable and counted, so that an open file
- * keeps its version while the index goes on to the next. As long as somebody
- * holds one, "the same pointer" means "the same version".
+ * A value as it was at one moment. It is immutable, and its references are counted, so
+ * that an open file keeps its version while the index goes on to the next. As long as
+ * there is a reference, "the same pointer" means "the same version". The
+ * content is not checked here.
  *
- * Not for several threads at once: the count is a plain number.
+ * One thread at a time: the count is a plain number.
  */
 #ifndef KVP_VALUE_H
 #define KVP_VALUE_H
@@ -29,7 +30,7 @@ struct kvp_value *kvp_value_ref(struct kvp_value *value);
 /* Gives a reference back; the last one frees. NULL is allowed. */
 void kvp_value_unref(struct kvp_value *value);
 
-/* Puts a new reference to VALUE (or NULL) into *PLACE, and gives back the old. */
+/* Puts a new reference to VALUE (or NULL) into *PLACE; gives the old one back. */
 void kvp_value_set(struct kvp_value **place, struct kvp_value *value);
 
 static inline struct kvp_bytes kvp_value_bytes(const struct kvp_value *value)

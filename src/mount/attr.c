@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Attributes: what stat and statfs show, and what can be set.
- */
+#include "attr.h"
+
 #include <errno.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "kvpfs.h"
 #include "log.h"
 #include "name.h"
 #include "util.h"
@@ -21,7 +18,7 @@ static void log_torn_once(struct kvpfs_dir *dir, size_t bytes)
 	dir->torn_logged = true;
 }
 
-/* What all take from the pool file, or from the options; *RET_MODE: rw bits. */
+/* Takes ST from the pool file, or from the options; *RET_MODE: the rw bits. */
 static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
 			struct stat *st, mode_t *ret_mode)
 {
@@ -37,11 +34,11 @@ static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
 		st->st_mtim = status.st.st_mtim;
 		st->st_ctim = status.st.st_ctim;
 		*ret_mode = status.st.st_mode & 0666;
-	} else { /* what it will be once it is made */
+	} else { /* as the file will be when it is made */
 		st->st_uid = geteuid();
 		st->st_gid = getegid();
 		*ret_mode = 0600;
-		st->st_mtim = st->st_ctim = fs->empty->mtime;
+		st->st_mtim = st->st_ctim = fs->mounted;
 	}
 	if (options->has_umask)
 		*ret_mode = 0666 & ~options->umask;
@@ -53,6 +50,47 @@ static void fill_common(struct kvpfs *fs, struct kvpfs_dir *dir,
 	st->st_blksize = 4096;
 }
 
+void kvpfs_note_names(struct kvpfs_dir *dir)
+{
+	struct kvpfs_names_times *names = &dir->names;
+	struct timespec shown = names->mtime;
+	struct kvp_status status;
+
+	kvp_store_status(dir->store, &status);
+	if (kvp_is_later(&status.names_mtime, &shown))
+		shown = status.names_mtime;
+	/* the clock of the pool's own times; it may not have ticked since */
+	clock_gettime(CLOCK_REALTIME_COARSE, &names->mtime);
+	if (!kvp_is_later(&names->mtime, &shown)) {
+		names->mtime = shown;
+		names->mtime.tv_nsec += shown.tv_nsec < 999999999;
+	}
+	names->has_given_mtime = false;
+}
+
+/*
+ * A directory changes with the names in it, and not with the values. A time that a user
+ * has given it holds until a name changes.
+ */
+static void fill_names_time(const struct kvpfs *fs, const struct kvpfs_dir *dir,
+			    struct stat *st)
+{
+	const struct kvpfs_names_times *names = &dir->names;
+	struct kvp_status status;
+
+	kvp_store_status(dir->store, &status);
+	st->st_mtim = status.names_mtime.tv_sec ? status.names_mtime
+						: fs->mounted;
+	if (kvp_is_later(&names->mtime, &st->st_mtim))
+		st->st_mtim = names->mtime;
+	st->st_ctim = st->st_mtim;
+	if (names->has_given_mtime && names->given_order == status.order) {
+		st->st_mtim = names->given_mtime;
+		st->st_ctim = names->given_ctime;
+	}
+	st->st_atim = st->st_mtim;
+}
+
 void kvpfs_fill_dir(struct kvpfs *fs, const struct kvpfs_inode *inode,
 		    struct stat *st)
 {
@@ -61,6 +99,7 @@ void kvpfs_fill_dir(struct kvpfs *fs, const struct kvpfs_inode *inode,
 	fill_common(fs, inode->dir, st, &mode);
 	/* whoever may read a directory may also enter it */
 	st->st_mode = S_IFDIR | mode | ((mode & 0444) >> 2);
+	fill_names_time(fs, inode->dir, st);
 	st->st_ino = kvpfs_ino(inode->dir, KVPFS_INO_ROOT);
 	st->st_nlink = 2;
 }
@@ -72,93 +111,6 @@ void kvpfs_fill_file(struct kvpfs *fs, struct kvpfs_dir *dir, struct stat *st)
 	fill_common(fs, dir, st, &mode);
 	st->st_mode = S_IFREG | mode;
 	st->st_nlink = 1;
-}
-
-void kvpfs_fill_node(struct kvpfs *fs, const struct kvpfs_node *node,
-		     const struct kvp_value *value, struct stat *st)
-{
-	const struct kvpfs_file *file = node->file;
-
-	kvpfs_fill_file(fs, file->dir, st);
-	st->st_ino = kvpfs_ino(file->dir, KVPFS_INO_ENTRIES + file->id);
-	st->st_nlink = file->unlinked ? 0 : 1;
-	st->st_size = node->pending ? 0 : value->len;
-	st->st_blocks = (st->st_size + 511) / 512;
-	/* the pool's times, as of the last change that concerned this value */
-	if (kvp_same_time(&st->st_mtim, &value->mtime))
-		return;
-	st->st_mtim = value->mtime;
-	st->st_ctim = st->st_mtim;
-	st->st_atim = st->st_mtim;
-}
-
-void kvpfs_fill_key(struct kvpfs *fs, const struct kvpfs_inode *inode,
-		    struct stat *st)
-{
-	const struct kvpfs_node *node = (const struct kvpfs_node *)inode;
-
-	kvpfs_fill_node(fs, node, node->value, st);
-}
-
-/* How large the file is for HANDLE. */
-static off_t size_for(const struct kvpfs_handle *handle)
-{
-	char view[KVP_WRITER_MAX];
-
-	if (handle->value)
-		return handle->value->len;
-	return (off_t)kvp_writer_view(&handle->writer, handle->node->value,
-				      view);
-}
-
-/*
- * What to show of NODE; the caller owns the reference. Readers pin its value, and
- * writers are shown the current one. An idle node keeps what the kernel was told
- * with its lookup: other answers to lookups may still be on their way there.
- * KVP_ABSENT: the key is gone, and no handle is left that could go on with it.
- */
-static int value_to_show(struct kvpfs *fs, struct kvpfs_node *node,
-			 struct kvp_value **ret_value)
-{
-	struct kvpfs_file *file = node->file;
-	struct kvp_item item = { 0 };
-	int r = file->unlinked ? kvp_store_refresh(file->dir->store)
-			       : kvpfs_find(fs, file->dir, file->key, &item);
-
-	if (r && (r != KVP_ABSENT || !(node->readers || node->writers)))
-		return r;
-	if (item.value && !node->readers && node->writers)
-		kvpfs_node_set_value(node, item.value);
-	if (!item.value || node->readers) {
-		kvp_value_unref(item.value);
-		item.value = kvp_value_ref(node->value);
-	}
-	*ret_value = item.value;
-	return 0;
-}
-
-static int look_at_key(struct kvpfs *fs, struct kvpfs_call *call,
-		       struct stat *st)
-{
-	struct kvpfs_node *node = kvpfs_node(call->inode);
-	struct kvp_value *value;
-	int r;
-
-	/* as read(2) asks: it needs nothing but the version of its open */
-	if (call->has_handle && kvpfs_handle(&call->fi)->value) {
-		value = kvpfs_handle(&call->fi)->value;
-		kvpfs_fill_node(fs, node, value, st);
-		st->st_size = value->len; /* a writer may have cut the node */
-		return 0;
-	}
-	r = value_to_show(fs, node, &value);
-	if (r)
-		return r;
-	kvpfs_fill_node(fs, node, value, st);
-	if (call->has_handle)
-		st->st_size = size_for(kvpfs_handle(&call->fi));
-	kvp_value_unref(value);
-	return 0;
 }
 
 static int look_at_dir(struct kvpfs *fs, struct kvpfs_call *call,
@@ -179,18 +131,23 @@ int kvpfs_run_getattr_dir(struct kvpfs *fs, struct kvpfs_call *call)
 	int r = look_at_dir(fs, call, &st);
 
 	if (r == 0)
-		fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
+		fuse_reply_attr(call->req, &st, 0);
 	return r;
 }
 
-int kvpfs_run_getattr_key(struct kvpfs *fs, struct kvpfs_call *call)
+/* DIR, a pool's directory, gets the time that CALL sets. */
+static void give_time(struct kvpfs_dir *dir, const struct kvpfs_call *call)
 {
-	struct stat st;
-	int r = look_at_key(fs, call, &st);
+	struct kvpfs_names_times *names = &dir->names;
+	struct kvp_status status;
 
-	if (r == 0)
-		fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
-	return r;
+	kvp_store_status(dir->store, &status);
+	clock_gettime(CLOCK_REALTIME_COARSE, &names->given_ctime);
+	names->given_mtime = call->flags & FUSE_SET_ATTR_MTIME_NOW
+				     ? names->given_ctime
+				     : call->attr.st_mtim;
+	names->given_order = status.order;
+	names->has_given_mtime = true;
 }
 
 /* Owner and mode are the pool's: setting them to what they are is all right. */
@@ -218,49 +175,21 @@ int kvpfs_run_setattr_dir(struct kvpfs *fs, struct kvpfs_call *call)
 		r = kvpfs_check_setattr(call, &st);
 	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE)) {
 		if (call->attr.st_size != 0 ||
-		    call->inode->ops != &kvpfs_pool_ops)
+		    call->inode->ops->scope != KVPFS_NAMES)
 			return -EINVAL;
 		r = kvp_store_clear(call->inode->dir->store);
 	}
 	if (r)
 		return r;
+	if ((call->flags & FUSE_SET_ATTR_MTIME) &&
+	    call->inode->ops->scope == KVPFS_NAMES)
+		give_time(call->inode->dir, call);
 	call->inode->ops->fill(fs, call->inode, &st);
-	fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
+	fuse_reply_attr(call->req, &st, 0);
 	return 0;
 }
 
-/*
- * Programs that create a file go on to give it the mode and the owner that they
- * want it to have (install, rsync, tar, cp -p). As long as the handle that made the
- * file is open, that is accepted and not kept, as the mode given to open is not.
- */
-static bool is_being_made(const struct kvpfs_call *call)
-{
-	return kvpfs_node(call->inode)->makers > 0;
-}
-
-/* Times are accepted and not kept: touch, cp -p and rsync need no error. */
-int kvpfs_run_setattr_key(struct kvpfs *fs, struct kvpfs_call *call)
-{
-	struct kvpfs_node *node = kvpfs_node(call->inode);
-	struct stat st;
-	int r = look_at_key(fs, call, &st);
-
-	if (r == 0 && !is_being_made(call))
-		r = kvpfs_check_setattr(call, &st);
-	if (r == 0 && (call->flags & FUSE_SET_ATTR_SIZE)) {
-		r = kvpfs_truncate(fs, call);
-		/* without another look, which might have to wait */
-		kvpfs_fill_node(fs, node, node->value, &st);
-		st.st_size = call->attr.st_size;
-	}
-	if (r)
-		return r;
-	fuse_reply_attr(call->req, &st, fs->options->attr_timeout);
-	return 0;
-}
-
-/* Adds the pool's records to ST. */
+/* Adds the records of DIR's pool to ST. */
 static int add_statfs(const struct kvpfs_dir *dir, struct statvfs *st)
 {
 	struct kvp_status status;
@@ -275,7 +204,7 @@ static int add_statfs(const struct kvpfs_dir *dir, struct statvfs *st)
 	return 0;
 }
 
-/* Blocks and inodes are records: of a pool, or of all. */
+/* Blocks and inodes are records, of a pool or of all pools. */
 int kvpfs_run_statfs(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct statvfs st = { 0 };

@@ -1,64 +1,70 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * ".kvpfs/events": a stream that blocks until the pool changes. Reads that find
- * nothing are parked; after each request, and when the pool's descriptor says that
- * somebody else was there, the differences become lines and the reads go on. It
- * costs nothing while nobody has it open, and wakes nobody while nothing happens.
- *
- * A handle's offsets count from its open, so that programs may read a block and
- * seek back to the end of the line that they wanted (head, read). And tail(1)
- * follows a file by its size: each lookup gets a node of its own, whose size is
- * what there has been to read since it was opened.
- */
+#include "control_events.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "control_dir.h"
+#include "attr.h"
+#include "sync.h"
 
-/* What is read at a time. */
+/* The most bytes that one read gets. */
 #define PIECE 4096
 
-struct kvpfs_event_node {
+struct node {
 	struct kvpfs_inode inode; /* must come first */
-	struct kvpfs *fs;
-	struct kvpfs_event_handle *handle; /* the first; NULL: not open */
-	TAILQ_ENTRY(kvpfs_event_node) link;
+	struct handle *handle;	  /* the first one; NULL: not open */
+	TAILQ_ENTRY(node) link;
 };
 
-struct kvpfs_event_handle {
-	struct kvpfs_dir *dir;
-	struct kvpfs_event_node *node;
+struct handle {
+	struct kvpfs_open open; /* must come first */
+	struct node *node;
 	uint64_t base;	      /* position of offset 0; modulo 2^64 */
 	off_t next;	      /* offset behind what was read last */
 	off_t overflowed_at;  /* offset of an "overflow" line; -1: none */
 	const char *overflow; /* that line */
-	bool within_line;     /* what was read last ends within a line */
+	bool within_line;     /* the last read has ended within a line */
 	bool end_once; /* the next read that finds nothing ends the file */
 	struct fuse_pollhandle *poll;
-	TAILQ_ENTRY(kvpfs_event_handle) link;
+	TAILQ_ENTRY(handle) link;
 };
 
-static struct kvpfs_event_handle *handle_of(const struct kvpfs_call *call)
+/* The stream of one pool, with its readers. */
+struct kvpfs_stream {
+	struct kvp_events events;
+	int watch; /* readable: a look is due; -1: no readers, or no watch */
+	bool look_due; /* a look is due, whatever watch says */
+	TAILQ_HEAD(, handle) handles;
+	TAILQ_HEAD(, node) nodes;
+};
+
+static struct kvpfs_stream *stream_of(const struct handle *handle)
 {
-	return (struct kvpfs_event_handle *)(uintptr_t)call->fi.fh;
+	return handle->node->inode.dir->stream;
 }
 
-void kvpfs_event_handle_close(struct kvpfs *fs,
-			      struct kvpfs_event_handle *handle)
+static struct handle *handle_of(const struct kvpfs_call *call)
 {
-	struct kvpfs_dir *dir = handle->dir;
+	return (struct handle *)kvpfs_call_open(call);
+}
 
-	TAILQ_REMOVE(&fs->event_handles, handle, link);
+static void close_handle(struct kvpfs *fs, struct kvpfs_open *open)
+{
+	struct handle *handle = (struct handle *)open;
+	struct kvpfs_stream *stream = stream_of(handle);
+
+	(void)fs;
+	TAILQ_REMOVE(&stream->handles, handle, link);
 	if (handle->node->handle == handle)
 		handle->node->handle = NULL;
-	kvp_events_close(&dir->events);
-	if (dir->events.readers == 0) {
-		kvp_store_watch(dir->store, false);
-		dir->watch = -1;
-		dir->look_due = false;
+	kvp_events_close(&stream->events);
+	if (stream->events.readers == 0) {
+		kvp_store_watch(handle->node->inode.dir->store, false);
+		stream->watch = -1;
+		stream->look_due = false;
 	}
 	if (handle->poll)
 		fuse_pollhandle_destroy(handle->poll);
@@ -68,41 +74,41 @@ void kvpfs_event_handle_close(struct kvpfs *fs,
 static int run_open(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	struct kvpfs_dir *dir = call->inode->dir;
-	struct kvpfs_event_handle *handle;
+	struct kvpfs_stream *stream = dir->stream;
+	struct handle *handle;
 	int r;
 
-	if ((call->fi.flags & O_ACCMODE) != O_RDONLY ||
-	    (call->fi.flags & O_TRUNC))
+	if (!kvpfs_control_is_only_read(call))
 		return KVP_NOT_WRITABLE;
 	handle = calloc(1, sizeof(*handle));
 	if (!handle)
 		return -ENOMEM;
-	r = kvp_events_open(&dir->events, dir->store, &handle->base);
+	r = kvp_events_open(&stream->events, dir->store, &handle->base);
 	if (r) {
 		free(handle);
 		return r;
 	}
-	handle->dir = dir;
-	handle->node = (struct kvpfs_event_node *)call->inode;
+	handle->node = (struct node *)call->inode;
 	if (!handle->node->handle)
 		handle->node->handle = handle;
 	handle->overflowed_at = -1;
-	TAILQ_INSERT_TAIL(&fs->event_handles, handle, link);
-	dir->watch = kvp_store_watch(dir->store, true);
-	if (dir->watch < 0) { /* no inotify instance or watch is to be had */
-		kvpfs_event_handle_close(fs, handle);
+	TAILQ_INSERT_TAIL(&stream->handles, handle, link);
+	kvpfs_open_add(fs, &handle->open, close_handle);
+	stream->watch = kvp_store_watch(dir->store, true);
+	if (stream->watch < 0) { /* no inotify instance or watch is to be had */
+		kvpfs_open_close(fs, &handle->open);
 		return -EMFILE;
 	}
-	dir->look_due = true; /* what happened before the watch */
+	stream->look_due = true; /* for what happened before the watch */
 	call->fi.fh = (uintptr_t)handle;
 	call->fi.direct_io = 1;
 	if (fuse_reply_open(call->req, &call->fi) != 0)
-		kvpfs_event_handle_close(fs, handle);
+		kvpfs_open_close(fs, &handle->open);
 	return 0;
 }
 
-/* The offset is within the last "overflow" line: how far; else -1. */
-static off_t in_overflow(const struct kvpfs_event_handle *handle, off_t offset)
+/* How far OFFSET is within the last "overflow" line; -1: it is not. */
+static off_t in_overflow(const struct handle *handle, off_t offset)
 {
 	offset -= handle->overflowed_at;
 	if (handle->overflowed_at < 0 || offset < 0 ||
@@ -112,11 +118,10 @@ static off_t in_overflow(const struct kvpfs_event_handle *handle, off_t offset)
 }
 
 /*
- * From OFFSET on there is the line that says so, and behind it the lines that begin
- * at position OLDEST. A line that was read in part is ended first.
+ * Lines were lost: at OFFSET there is the "overflow" line now, and behind it the lines
+ * from position OLDEST on. A line that was read in part is ended first.
  */
-static void set_overflow(struct kvpfs_event_handle *handle, off_t offset,
-			 uint64_t oldest)
+static void set_overflow(struct handle *handle, off_t offset, uint64_t oldest)
 {
 	bool within_line = offset == handle->next && handle->within_line;
 
@@ -126,8 +131,8 @@ static void set_overflow(struct kvpfs_event_handle *handle, off_t offset,
 }
 
 /* Up to SIZE bytes of what HANDLE sees at OFFSET; 0: nothing yet. */
-static size_t read_events(struct kvpfs_event_handle *handle, off_t offset,
-			  char *buf, size_t size)
+static size_t read_events(struct handle *handle, off_t offset, char *buf,
+			  size_t size)
 {
 	off_t within = in_overflow(handle, offset);
 	uint64_t oldest;
@@ -135,7 +140,7 @@ static size_t read_events(struct kvpfs_event_handle *handle, off_t offset,
 	size_t left;
 
 	if (within < 0) {
-		n = kvp_events_read(&handle->dir->events,
+		n = kvp_events_read(&stream_of(handle)->events,
 				    handle->base + (uint64_t)offset, buf, size,
 				    &oldest);
 		if (n >= 0)
@@ -150,17 +155,25 @@ static size_t read_events(struct kvpfs_event_handle *handle, off_t offset,
 	return size;
 }
 
+/* The pool's new file got no watch: a reader would wait for ever. */
+static bool is_deaf(const struct handle *handle)
+{
+	return stream_of(handle)->watch < 0;
+}
+
 static int run_read(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_event_handle *handle = handle_of(call);
+	struct handle *handle = handle_of(call);
 	char buf[PIECE];
 	size_t size = call->size < PIECE ? call->size : PIECE;
 	size_t n = read_events(handle, call->offset, buf, size);
 
 	(void)fs;
+	if (n == 0 && is_deaf(handle))
+		return -EMFILE;
 	if (n == 0 && size > 0 && !handle->end_once)
 		return call->fi.flags & O_NONBLOCK ? -EAGAIN : KVPFS_PARK;
-	if (n == 0) /* that was the end */
+	if (n == 0) /* that is the end of the file, for tail(1) */
 		handle->end_once = false;
 	handle->next = call->offset + (off_t)n;
 	handle->within_line = n > 0 && buf[n - 1] != '\n';
@@ -169,26 +182,27 @@ static int run_read(struct kvpfs *fs, struct kvpfs_call *call)
 }
 
 /*
- * The kernel asks for a handle's attributes when it seeks to the end. tail(1) does
- * so before it reads what is there, and follows when it has found the end.
+ * The kernel asks for a handle's attributes when a program seeks to the end. tail(1)
+ * seeks so, reads up to the end of the file, and follows then. So there must be an end.
  */
 static int run_getattr(struct kvpfs *fs, struct kvpfs_call *call)
 {
 	if (call->has_handle)
 		handle_of(call)->end_once = true;
-	return kvpfs_run_getattr_control(fs, call);
+	return kvpfs_control_getattr(fs, call);
 }
 
-static bool is_readable(struct kvpfs_event_handle *handle)
+static bool is_readable(struct handle *handle)
 {
 	char byte;
 
-	return read_events(handle, handle->next, &byte, 1) > 0;
+	return is_deaf(handle) ||
+	       read_events(handle, handle->next, &byte, 1) > 0;
 }
 
 static int run_poll(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_event_handle *handle = handle_of(call);
+	struct handle *handle = handle_of(call);
 	bool readable = is_readable(handle);
 
 	(void)fs;
@@ -201,26 +215,11 @@ static int run_poll(struct kvpfs *fs, struct kvpfs_call *call)
 	return 0;
 }
 
-static int run_flush(struct kvpfs *fs, struct kvpfs_call *call)
+static void wake_polls(struct kvpfs_stream *stream)
 {
-	(void)fs;
-	fuse_reply_err(call->req, 0);
-	return 0;
-}
+	struct handle *handle;
 
-static int run_release(struct kvpfs *fs, struct kvpfs_call *call)
-{
-	kvpfs_event_handle_close(fs, handle_of(call));
-	fuse_reply_err(call->req, 0);
-	return 0;
-}
-
-static void wake_polls(struct kvpfs *fs)
-{
-	struct kvpfs_event_handle *handle;
-
-	TAILQ_FOREACH(handle, &fs->event_handles, link) {
-		/* cppcheck-suppress uninitvar; it does not know the macro */
+	TAILQ_FOREACH(handle, &stream->handles, link) {
 		if (!handle->poll || !is_readable(handle))
 			continue;
 		fuse_lowlevel_notify_poll(handle->poll);
@@ -229,78 +228,150 @@ static void wake_polls(struct kvpfs *fs)
 	}
 }
 
+bool kvpfs_events_are_read(const struct kvpfs *fs)
+{
+	for (size_t i = 0; i < fs->dir_count; i++)
+		if (fs->dirs[i].stream->events.readers > 0)
+			return true;
+	return false;
+}
+
+bool kvpfs_events_are_due(const struct kvpfs *fs)
+{
+	for (size_t i = 0; i < fs->dir_count; i++)
+		if (fs->dirs[i].stream->look_due)
+			return true;
+	return false;
+}
+
+size_t kvpfs_events_descriptors(const struct kvpfs *fs, struct pollfd fds[])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < fs->dir_count; i++)
+		if (fs->dirs[i].stream->watch >= 0)
+			fds[count++] = (struct pollfd){
+				.fd = fs->dirs[i].stream->watch,
+				.events = POLLIN
+			};
+	return count;
+}
+
 void kvpfs_events_look(struct kvpfs *fs)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < fs->dir_count; i++) {
-		struct kvpfs_dir *dir = &fs->dirs[i];
+		struct kvpfs_stream *stream = fs->dirs[i].stream;
 		bool more = false;
 
-		if (dir->events.readers == 0)
+		if (stream->events.readers == 0)
 			continue;
 		/* a lock that is taken: look again soon */
-		dir->look_due = kvp_events_update(&dir->events, dir->store,
-						  &more) == KVP_LOCKED;
+		stream->look_due = kvp_events_update(&stream->events,
+						     fs->dirs[i].store,
+						     &more) == KVP_LOCKED;
+		stream->watch = kvp_store_watch(fs->dirs[i].store, true);
+		more |= stream->watch < 0;
+		if (more)
+			wake_polls(stream);
 		any |= more;
 	}
-	if (!any)
-		return;
-	wake_polls(fs);
-	kvpfs_calls_wake(fs);
+	if (any)
+		kvpfs_calls_wake(fs);
 }
 
-static void fill_events(struct kvpfs *fs, const struct kvpfs_inode *inode,
-			struct stat *st)
+static void fill(struct kvpfs *fs, const struct kvpfs_inode *inode,
+		 struct stat *st)
 {
-	const struct kvpfs_event_node *node = (const struct kvpfs_event_node *)
-		inode;
+	const struct node *node = (const struct node *)inode;
 
-	kvpfs_fill_file(fs, inode->dir, st);
-	st->st_mode &= ~(mode_t)0222;
-	st->st_ino = kvpfs_ino(inode->dir,
-			       KVPFS_INO_CONTROL + 1 + KVPFS_EVENTS);
+	kvpfs_control_fill(fs,
+			   &kvpfs_control_child(inode->dir, "events")->inode,
+			   st);
 	if (node->handle)
-		st->st_size = (off_t)(inode->dir->events.end -
+		st->st_size = (off_t)(inode->dir->stream->events.end -
 				      node->handle->base);
 }
 
 static void forgotten(struct kvpfs_inode *inode)
 {
-	struct kvpfs_event_node *node = (struct kvpfs_event_node *)inode;
+	struct node *node = (struct node *)inode;
 
-	TAILQ_REMOVE(&node->fs->event_nodes, node, link);
+	TAILQ_REMOVE(&inode->dir->stream->nodes, node, link);
 	free(node);
 }
 
-static const struct kvpfs_inode_ops events_ops = {
-	.fill = fill_events,
+static struct kvp_bytes label(const struct kvpfs_inode *inode)
+{
+	(void)inode;
+	return (struct kvp_bytes){ "events", 6 };
+}
+
+/* Locks hang on the file, not on one of its nodes. */
+static struct kvpfs_lockable *lockable(struct kvpfs_inode *inode)
+{
+	return &kvpfs_control_child(inode->dir, "events")->lockable;
+}
+
+static const struct kvpfs_inode_ops node_ops = {
+	.scope = KVPFS_NOTHING,
+	.label = label,
+	.lockable = lockable,
+	.fill = fill,
 	.getattr = run_getattr,
 	.setattr = kvpfs_run_setattr_dir,
 	.open = run_open,
 	.read = run_read,
-	.flush = run_flush,
+	.flush = kvpfs_control_flush,
 	.fsync = kvpfs_run_fsync,
-	.release = run_release,
 	.poll = run_poll,
 	.forgotten = forgotten,
 };
 
-int kvpfs_run_lookup_events(struct kvpfs *fs, struct kvpfs_call *call)
+static int run_lookup(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_event_node *node = calloc(1, sizeof(*node));
+	struct kvpfs_dir *dir = call->inode->dir;
+	struct node *node;
+	int r = kvp_store_refresh(dir->store);
 
+	if (r)
+		return r;
+	node = calloc(1, sizeof(*node));
 	if (!node)
 		return -ENOMEM;
-	node->inode = (struct kvpfs_inode){ &events_ops, call->inode->dir, 0 };
-	node->fs = fs;
-	TAILQ_INSERT_TAIL(&fs->event_nodes, node, link);
+	node->inode = (struct kvpfs_inode){ &node_ops, dir, 0 };
+	TAILQ_INSERT_TAIL(&dir->stream->nodes, node, link);
 	kvpfs_reply_inode(fs, call->req, &node->inode);
 	return 0;
 }
 
-void kvpfs_event_nodes_release(struct kvpfs *fs)
+const struct kvpfs_control_kind kvpfs_control_events = {
+	.name = "events",
+	.ops = {
+		.scope = KVPFS_NOTHING,
+		.label = kvpfs_control_label,
+		.lookup = run_lookup,
+	},
+};
+
+int kvpfs_stream_init(struct kvpfs_dir *dir)
 {
-	while (!TAILQ_EMPTY(&fs->event_nodes))
-		forgotten(&TAILQ_FIRST(&fs->event_nodes)->inode);
+	dir->stream = calloc(1, sizeof(*dir->stream));
+	if (!dir->stream)
+		return -ENOMEM;
+	dir->stream->watch = -1;
+	TAILQ_INIT(&dir->stream->handles);
+	TAILQ_INIT(&dir->stream->nodes);
+	return 0;
+}
+
+void kvpfs_stream_release(struct kvpfs_dir *dir)
+{
+	if (!dir->stream)
+		return;
+	while (!TAILQ_EMPTY(&dir->stream->nodes))
+		forgotten(&TAILQ_FIRST(&dir->stream->nodes)->inode);
+	free(dir->stream);
+	dir->stream = NULL;
 }

@@ -1,19 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Listing the directory. A listing is made at once when the directory is opened,
- * so that it shows one state of the pool and removing while listing is safe; the
- * latest of a pool is kept for whoever opens it next. Its offsets are numbers of
- * entries.
- */
+#include "list.h"
+
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "kvpfs.h"
 #include "name.h"
 
 struct kvpfs_listing {
 	unsigned int refs;
+	uint64_t order; /* as the store counts it, when it was made */
 	fuse_req_t req; /* while it is made */
 	char *data;	/* entries as the kernel takes them */
 	size_t len;
@@ -24,10 +19,10 @@ struct kvpfs_listing {
 };
 
 /* An open directory. */
-struct kvpfs_open_dir {
+struct open_dir {
+	struct kvpfs_open open;	       /* must come first */
 	struct kvpfs_listing *listing; /* a reference */
 	bool started;		       /* somebody has read from it */
-	TAILQ_ENTRY(kvpfs_open_dir) link;
 };
 
 void kvpfs_listing_unref(struct kvpfs_listing *listing)
@@ -61,14 +56,19 @@ int kvpfs_list_name(struct kvpfs_listing *l, const char *name, ino_t ino,
 		    mode_t type)
 {
 	struct stat st = { .st_ino = ino, .st_mode = type };
-	size_t size = fuse_add_direntry(l->req, NULL, 0, name, NULL, 0);
+	size_t size = 1;
+	size_t left;
 
-	if (reserve((void **)&l->data, &l->capacity, l->len + size, 1) ||
-	    reserve((void **)&l->ends, &l->ends_capacity, l->count + 1,
+	do { /* a name that does not fit is tried again with more memory */
+		if (reserve((void **)&l->data, &l->capacity, l->len + size, 1))
+			return -ENOMEM;
+		left = l->capacity - l->len;
+		size = fuse_add_direntry(l->req, l->data + l->len, left, name,
+					 &st, (off_t)l->count + 1);
+	} while (size > left);
+	if (reserve((void **)&l->ends, &l->ends_capacity, l->count + 1,
 		    sizeof(*l->ends)))
 		return -ENOMEM;
-	fuse_add_direntry(l->req, l->data + l->len, size, name, &st,
-			  (off_t)l->count + 1);
 	l->len += size;
 	l->ends[l->count++] = l->len;
 	return 0;
@@ -98,32 +98,23 @@ static int list_item(void *arg, const struct kvp_item *item)
 	const struct key_visitor *visitor = arg;
 	const struct kvpfs_file *file = NULL;
 
-	if (visitor->dir->other_ids)
-		file = kvpfs_file_find(visitor->dir, item->key);
+	if (visitor->dir->versions.other_ids)
+		file = kvpfs_versions_find(&visitor->dir->versions, item->key);
 	return list_key(visitor, item->key, file ? file->id : item->id);
 }
 
-/* The files that somebody just creates. */
-static int list_created(const struct key_visitor *visitor)
+/* Lists a file that is being created, unless others have stored a value meanwhile. */
+static int list_created(void *arg, const struct kvpfs_file *file)
 {
-	const struct kvpfs_dir *dir = visitor->dir;
-	const struct kvpfs_file *file;
+	const struct key_visitor *visitor = arg;
 	struct kvp_item item;
-	int r = 0;
+	int r = kvp_store_read(visitor->dir->store, file->key, &item);
 
-	TAILQ_FOREACH(file, &dir->created, link) {
-		/* cppcheck-suppress uninitvar; it does not know the macro */
-		r = kvp_store_read(dir->store, file->key, &item);
-		if (r == 0)
-			kvp_value_unref(item.value);
-		else if (r == KVP_ABSENT)
-			r = file->unlinked
-				    ? 0
-				    : list_key(visitor, file->key, file->id);
-		if (r)
-			return r;
-	}
-	return 0;
+	if (r == 0)
+		kvp_value_unref(item.value);
+	if (r == KVP_ABSENT)
+		return list_key(visitor, file->key, file->id);
+	return r;
 }
 
 int kvpfs_list_pool(struct kvpfs *fs, const struct kvpfs_inode *inode,
@@ -133,36 +124,59 @@ int kvpfs_list_pool(struct kvpfs *fs, const struct kvpfs_inode *inode,
 	int r = kvp_store_entries(inode->dir->store, list_item, &visitor);
 
 	(void)fs;
-	return r ? r : list_created(&visitor);
+	if (r)
+		return r;
+	return kvpfs_versions_each_created(&inode->dir->versions, list_created,
+					   &visitor);
 }
 
-/* What is there now; the caller's reference. */
-static int make_listing(struct kvpfs *fs, const struct kvpfs_call *call,
-			struct kvpfs_listing **ret_listing)
+/* Makes LISTING show what is there now. */
+static int fill_listing(struct kvpfs *fs, const struct kvpfs_call *call,
+			struct kvpfs_listing *listing)
 {
 	const struct kvpfs_inode *inode = call->inode;
-	struct kvpfs_listing *new = calloc(1, sizeof(*new));
 	struct stat st;
 	int r;
 
-	if (!new)
-		return -ENOMEM;
-	new->refs = 1;
-	new->req = call->req;
+	listing->req = call->req;
+	listing->len = 0;
+	listing->count = 0;
 	inode->ops->fill(fs, inode, &st);
-	r = kvpfs_list_name(new, ".", st.st_ino, S_IFDIR);
+	r = kvpfs_list_name(listing, ".", st.st_ino, S_IFDIR);
 	if (r == 0)
-		r = kvpfs_list_name(new, "..", KVPFS_INO_ROOT, S_IFDIR);
-	if (r == 0)
-		r = inode->ops->list(fs, inode, new);
-	if (r)
-		kvpfs_listing_unref(new);
-	else
-		*ret_listing = new;
+		r = kvpfs_list_name(listing, "..", KVPFS_INO_ROOT, S_IFDIR);
+	return r ? r : inode->ops->list(fs, inode, listing);
+}
+
+/*
+ * Makes a listing of what is there now; a reference. If *LISTING is one that nobody else
+ * has, its memory is used again: new memory costs more than what is written there. After
+ * an error *LISTING is NULL.
+ */
+static int make_listing(struct kvpfs *fs, const struct kvpfs_call *call,
+			struct kvpfs_listing **listing)
+{
+	int r;
+
+	if (*listing && (*listing)->refs > 1) {
+		kvpfs_listing_unref(*listing);
+		*listing = NULL;
+	}
+	if (!*listing) {
+		*listing = calloc(1, sizeof(**listing));
+		if (!*listing)
+			return -ENOMEM;
+		(*listing)->refs = 1;
+	}
+	r = fill_listing(fs, call, *listing);
+	if (r) {
+		kvpfs_listing_unref(*listing);
+		*listing = NULL;
+	}
 	return r;
 }
 
-/* The same, of a pool: made anew only if it has changed. */
+/* The same for a pool, of which it is made anew only if names have changed. */
 static int get_pool_listing(struct kvpfs *fs, const struct kvpfs_call *call,
 			    struct kvpfs_listing **ret_listing)
 {
@@ -172,17 +186,17 @@ static int get_pool_listing(struct kvpfs *fs, const struct kvpfs_call *call,
 
 	if (r)
 		return r;
-	/* files that the store knows nothing of come and go */
-	if (!TAILQ_EMPTY(&dir->created) || dir->other_ids)
+	*ret_listing = NULL;
+	/* files that the store does not know come and go without a change of order */
+	if (dir->versions.other_ids ||
+	    kvpfs_versions_any_created(&dir->versions))
 		return make_listing(fs, call, ret_listing);
 	kvp_store_status(dir->store, &status);
-	if (!dir->listing || dir->listed_generation != status.generation) {
-		kvpfs_listing_unref(dir->listing);
-		dir->listing = NULL;
+	if (!dir->listing || dir->listing->order != status.order) {
 		r = make_listing(fs, call, &dir->listing);
 		if (r)
 			return r;
-		dir->listed_generation = status.generation;
+		dir->listing->order = status.order;
 	}
 	dir->listing->refs++;
 	*ret_listing = dir->listing;
@@ -192,26 +206,27 @@ static int get_pool_listing(struct kvpfs *fs, const struct kvpfs_call *call,
 static int get_listing(struct kvpfs *fs, const struct kvpfs_call *call,
 		       struct kvpfs_listing **ret_listing)
 {
-	if (call->inode->ops == &kvpfs_pool_ops)
+	if (call->inode->ops->scope == KVPFS_NAMES)
 		return get_pool_listing(fs, call, ret_listing);
+	*ret_listing = NULL;
 	return make_listing(fs, call, ret_listing);
 }
 
-static struct kvpfs_open_dir *open_dir_of(const struct fuse_file_info *fi)
+static struct open_dir *open_dir_of(const struct kvpfs_call *call)
 {
-	return (struct kvpfs_open_dir *)(uintptr_t)fi->fh;
+	return (struct open_dir *)kvpfs_call_open(call);
 }
 
-void kvpfs_open_dir_close(struct kvpfs *fs, struct kvpfs_open_dir *dir)
+static void close_dir(struct kvpfs *fs, struct kvpfs_open *open)
 {
-	TAILQ_REMOVE(&fs->open_dirs, dir, link);
-	kvpfs_listing_unref(dir->listing);
-	free(dir);
+	(void)fs;
+	kvpfs_listing_unref(((struct open_dir *)open)->listing);
+	free(open);
 }
 
 int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_open_dir *dir = calloc(1, sizeof(*dir));
+	struct open_dir *dir = calloc(1, sizeof(*dir));
 	int r;
 
 	if (!dir)
@@ -221,23 +236,23 @@ int kvpfs_run_opendir(struct kvpfs *fs, struct kvpfs_call *call)
 		free(dir);
 		return r;
 	}
-	TAILQ_INSERT_TAIL(&fs->open_dirs, dir, link);
+	kvpfs_open_add(fs, &dir->open, close_dir);
 	call->fi.fh = (uintptr_t)dir;
 	if (fuse_reply_open(call->req, &call->fi) != 0)
-		kvpfs_open_dir_close(fs, dir);
+		kvpfs_open_close(fs, &dir->open);
 	return 0;
 }
 
 int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 {
-	struct kvpfs_open_dir *dir = open_dir_of(&call->fi);
+	struct open_dir *dir = open_dir_of(call);
 	struct kvpfs_listing *listing = dir->listing;
 	size_t entry = (size_t)call->offset;
 	size_t start;
 	size_t end;
 	int r;
 
-	/* rewinddir(3) wants to see what is there now */
+	/* after rewinddir(3) the listing must show what is there now */
 	if (entry == 0 && dir->started) {
 		r = get_listing(fs, call, &listing);
 		if (r)
@@ -256,12 +271,5 @@ int kvpfs_run_readdir(struct kvpfs *fs, struct kvpfs_call *call)
 	       listing->ends[entry] - start <= call->size)
 		end = listing->ends[entry++];
 	fuse_reply_buf(call->req, listing->data + start, end - start);
-	return 0;
-}
-
-int kvpfs_run_releasedir(struct kvpfs *fs, struct kvpfs_call *call)
-{
-	kvpfs_open_dir_close(fs, open_dir_of(&call->fi));
-	fuse_reply_err(call->req, 0);
 	return 0;
 }

@@ -10,13 +10,7 @@
 
 #include "log.h"
 #include "store_pool.h"
-
-/*
- * The shortest that is not zero; the kernel makes a clock tick of it. The
- * attributes that come along with a lookup then serve the call that looked up. A
- * call by path looks up anew, so they are never too old for it.
- */
-#define SHORTEST_TIMEOUT 2e-9
+#include "util.h"
 
 /* What libfuse's parser fills in; ints are its booleans. */
 struct raw_options {
@@ -24,11 +18,10 @@ struct raw_options {
 	char *mode;
 	char *newline;
 	char *lock_timeout;
-	char *attr_timeout;
-	char *entry_timeout;
 	char *uid;
 	char *gid;
 	char *umask;
+	bool refused; /* an option that cannot be had was given */
 	int truncate_on_stale;
 	int foreground;
 	int debug;
@@ -40,8 +33,13 @@ enum key {
 	KEY_READ_ONLY,
 	KEY_READ_WRITE,
 	KEY_ALLOW_OTHER,
+	KEY_WATCHERS,
+	KEY_NO_WATCHERS,
 	KEY_DISCARD,
-	KEY_REFUSED
+	KEY_NEEDS_VALUE,
+	KEY_HAS_NO_VALUE,
+	KEY_REFUSED,
+	KEY_REMOUNT,
 };
 
 #define RAW(template, member)                                     \
@@ -53,8 +51,6 @@ static const struct fuse_opt specs[] = {
 	RAW("mode=%s", mode),
 	RAW("newline=%s", newline),
 	RAW("lock_timeout=%s", lock_timeout),
-	RAW("attr_timeout=%s", attr_timeout),
-	RAW("entry_timeout=%s", entry_timeout),
 	RAW("uid=%s", uid),
 	RAW("gid=%s", gid),
 	RAW("umask=%s", umask),
@@ -69,11 +65,23 @@ static const struct fuse_opt specs[] = {
 	FUSE_OPT_KEY("-d", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("debug", FUSE_OPT_KEY_KEEP),
 	FUSE_OPT_KEY("-s", KEY_DISCARD), /* it always is single-threaded */
-	FUSE_OPT_KEY("max_read=", KEY_REFUSED), /* would end the session */
+	FUSE_OPT_KEY("", KEY_DISCARD),	 /* as mount(8) does: -o "", ro,,dev */
+	FUSE_OPT_KEY("fsname=", KEY_NEEDS_VALUE),
+	FUSE_OPT_KEY("subtype=", KEY_NEEDS_VALUE),
+	FUSE_OPT_KEY("mode", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("newline", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("lock_timeout", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("uid", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("gid", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("umask", KEY_HAS_NO_VALUE),
+	FUSE_OPT_KEY("max_read=", KEY_REFUSED), /* it ends the session */
+	FUSE_OPT_KEY("remount", KEY_REMOUNT),
 	FUSE_OPT_KEY("ro", KEY_READ_ONLY),
 	FUSE_OPT_KEY("rw", KEY_READ_WRITE),
 	FUSE_OPT_KEY("allow_other", KEY_ALLOW_OTHER),
 	FUSE_OPT_KEY("allow_root", KEY_ALLOW_OTHER),
+	FUSE_OPT_KEY("watchers", KEY_WATCHERS),
+	FUSE_OPT_KEY("nowatchers", KEY_NO_WATCHERS),
 	FUSE_OPT_END,
 };
 
@@ -100,10 +108,13 @@ void kvpfs_options_usage(void)
 	       "  -o lock_timeout=S      wait S seconds for a lock (default: 5)\n"
 	       "  -o uid=N,gid=N         owner and group instead of the pool's\n"
 	       "  -o umask=MODE          octal; modes instead of the pool's\n"
-	       "  -o attr_timeout=S      let the kernel keep attributes\n"
-	       "  -o entry_timeout=S     let the kernel keep names\n"
+	       "  -o watchers            tell inotify of changes by others (default)\n"
+	       "  -o nowatchers          do not\n"
 	       "  -o allow_other         let other users in, by the files' modes\n"
-	       "and the other mount options of FUSE (fsname=, noexec, ...).\n",
+	       "and the other mount options of FUSE (fsname=, noexec, ...).\n"
+	       "\n"
+	       "Exit status: 0 mounted, or unmounted with -f; 1 cannot be mounted;\n"
+	       "2 wrong usage. \"man kvpfs\" tells the rest.\n",
 	       KVP_DEFAULT_POOL);
 }
 
@@ -119,11 +130,25 @@ static int take_name(struct kvpfs_options *options, const char *name)
 	return options->mountpoint ? 0 : -1;
 }
 
+/* An option NAME=VALUE of libfuse's: 1, or 0 after refusing it without a value. */
+static int check_has_value(struct raw_options *raw, const char *option)
+{
+	size_t length = strcspn(option, "=");
+
+	if (option[length + 1])
+		return 1;
+	kvpfs_log(LOG_ERR, "bad value for option %.*s: \"\"", (int)length,
+		  option);
+	raw->refused = true;
+	return 0;
+}
+
 /* 1: leave it to libfuse, 0: taken, -1: wrong. */
 static int take_option(void *data, const char *arg, int key,
 		       struct fuse_args *outargs)
 {
-	struct kvpfs_options *options = ((struct raw_options *)data)->options;
+	struct raw_options *raw = data;
+	struct kvpfs_options *options = raw->options;
 
 	(void)outargs;
 	switch (key) {
@@ -136,11 +161,26 @@ static int take_option(void *data, const char *arg, int key,
 	case KEY_ALLOW_OTHER:
 		options->allow_other = true;
 		return 1;
+	case KEY_WATCHERS:
+	case KEY_NO_WATCHERS:
+		options->watchers = key == KEY_WATCHERS;
+		return 0;
 	case KEY_DISCARD:
+		return 0;
+	case KEY_NEEDS_VALUE:
+		return check_has_value(raw, arg);
+	case KEY_HAS_NO_VALUE:
+		kvpfs_log(LOG_ERR, "option needs a value: -o %s=", arg);
+		raw->refused = true;
 		return 0;
 	case KEY_REFUSED:
 		kvpfs_log(LOG_ERR, "option not supported: \"%s\"", arg);
-		options->refused = true;
+		raw->refused = true;
+		return 0;
+	case KEY_REMOUNT:
+		kvpfs_log(LOG_ERR, "cannot remount: unmount it, and mount "
+				   "it with the new options");
+		raw->refused = true;
 		return 0;
 	default:
 		return 1;
@@ -155,16 +195,9 @@ static int bad_value(const char *name, const char *value)
 
 static int parse_seconds(const char *name, const char *text, double *ret)
 {
-	char *end;
-	double seconds;
-
-	if (!text)
-		return 0;
-	seconds = strtod(text, &end);
-	if (end == text || *end || !(seconds >= 0 && seconds <= 1e6))
-		return bad_value(name, text);
-	*ret = seconds;
-	return 0;
+	return !text || kvp_parse_seconds(text, 1e6, ret)
+		       ? 0
+		       : bad_value(name, text);
 }
 
 /* A whole number up to MAX, in BASE. */
@@ -178,7 +211,9 @@ static int parse_number(const char *name, const char *text, int base,
 		return 0;
 	errno = 0;
 	number = strtoul(text, &end, base);
-	if (end == text || *end || errno || number > max || *text == '-')
+	/* strtoul(3) takes more: white space, signs */
+	if (text[strspn(text, "0123456789")] || end == text || *end || errno ||
+	    number > max)
 		return bad_value(name, text);
 	*ret = (unsigned int)number;
 	*ret_has = true;
@@ -218,12 +253,6 @@ static int check_values(struct kvpfs_options *options,
 		r = parse_seconds("lock_timeout", raw->lock_timeout,
 				  &lock_timeout);
 	if (r == 0)
-		r = parse_seconds("attr_timeout", raw->attr_timeout,
-				  &options->attr_timeout);
-	if (r == 0)
-		r = parse_seconds("entry_timeout", raw->entry_timeout,
-				  &options->entry_timeout);
-	if (r == 0)
 		r = parse_number("uid", raw->uid, 10, UINT32_MAX - 1,
 				 &options->uid, &options->has_uid);
 	if (r == 0)
@@ -236,9 +265,6 @@ static int check_values(struct kvpfs_options *options,
 		return r;
 	options->mode = mode ? KVP_MODE_FULL : KVP_MODE_RESTRICTED;
 	options->strip_newline = strip;
-	options->lookup_timeout = options->attr_timeout > SHORTEST_TIMEOUT
-					  ? options->attr_timeout
-					  : SHORTEST_TIMEOUT;
 	options->lock_timeout_ms = (int)(lock_timeout * 1000 + 0.5);
 	return 0;
 }
@@ -248,15 +274,14 @@ int kvpfs_options_parse(struct kvpfs_options *options, struct fuse_args *args)
 	struct raw_options raw = { .options = options };
 	int r = KVPFS_EXIT_USAGE;
 
-	*options = (struct kvpfs_options){ 0 };
+	*options = (struct kvpfs_options){ .watchers = true };
 	if (fuse_opt_parse(args, &raw, specs, take_option) == 0)
 		r = check_values(options, &raw);
 	options->truncate_on_stale = raw.truncate_on_stale;
-	options->debug = raw.debug;
 	options->foreground = raw.foreground || raw.debug;
 	options->help = raw.help;
 	options->version = raw.version;
-	if (r == 0 && options->refused)
+	if (r == 0 && raw.refused)
 		r = KVPFS_EXIT_FAILURE;
 	if (r == 0 && !options->mountpoint && !raw.help && !raw.version) {
 		kvpfs_log(LOG_ERR, "no mountpoint given; see kvpfs -h");
@@ -265,8 +290,6 @@ int kvpfs_options_parse(struct kvpfs_options *options, struct fuse_args *args)
 	free(raw.mode);
 	free(raw.newline);
 	free(raw.lock_timeout);
-	free(raw.attr_timeout);
-	free(raw.entry_timeout);
 	free(raw.uid);
 	free(raw.gid);
 	free(raw.umask);

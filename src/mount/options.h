@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line, checked: what the user wants, before anything is done about
- * it.
+ * The command line, parsed and checked. This module looks at no pool and no directory.
  */
 #ifndef KVPFS_OPTIONS_H
 #define KVPFS_OPTIONS_H
@@ -19,21 +18,17 @@ struct kvpfs_options {
 	enum kvp_mode mode;
 	bool truncate_on_stale;
 	bool read_only;
-	bool refused; /* something that cannot be had */
 	bool strip_newline;
 	bool allow_other;
+	bool watchers; /* they are told of changes by others */
 	int lock_timeout_ms;
-	double attr_timeout;   /* seconds */
-	double lookup_timeout; /* of attributes that come with a lookup */
-	double entry_timeout;
-	uid_t uid; /* these three: if has_... */
+	uid_t uid; /* these three count if has_... */
 	gid_t gid;
 	mode_t umask;
 	bool has_uid;
 	bool has_gid;
 	bool has_umask;
 	bool foreground;
-	bool debug;
 	bool help;
 	bool version;
 };
@@ -42,12 +37,13 @@ struct kvpfs_options {
 enum { KVPFS_EXIT_FAILURE = 1, KVPFS_EXIT_USAGE = 2 };
 
 /*
- * Takes our options out of ARGS and leaves libfuse's. Returns 0, or an exit
- * status after having logged what is wrong.
+ * Takes our options out of ARGS and leaves libfuse's. Returns 0, or an exit status after
+ * the log has said what is wrong. Release OPTIONS in both cases.
  */
 int kvpfs_options_parse(struct kvpfs_options *options, struct fuse_args *args);
 void kvpfs_options_release(struct kvpfs_options *options);
 
+/* Prints what -h tells. */
 void kvpfs_options_usage(void);
 
 #endif

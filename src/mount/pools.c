@@ -8,96 +8,102 @@
 #include <sys/stat.h>
 
 #include "log.h"
+#include "pool_names.h"
+#include "retry.h"
 #include "store_pool.h"
 #include "util.h"
 
-/* Where the daemon keeps them, and how it names them. */
-#define POOL_DIRECTORY "/var/lib/hyperv"
-#define POOL_FILE ".kvp_pool_"
-
-/* By number (Linux: include/uapi/linux/hyperv.h, enum hv_kvp_exchg_pool). */
-static const char *const names[KVPFS_POOL_COUNT] = {
-	"external", "guest", "auto", "auto-external", "auto-internal",
-};
-
-/* The number that ARGUMENT, a number or a name, stands for; -1: none. */
-static int number_of(const char *argument)
+static int read_first(void *arg)
 {
-	for (int i = 0; i < KVPFS_POOL_COUNT; i++)
-		if (strcmp(argument, names[i]) == 0 ||
-		    (argument[0] == '0' + i && argument[1] == '\0'))
-			return i;
-	return -1;
+	return kvp_store_refresh(arg);
 }
 
-/* What the pool at PATH is called. */
-static const char *name_of(const char *path)
+/* Values go for good here, so the log tells of it. */
+static int clear_if_stale(void *arg)
 {
-	const char *file = strrchr(path, '/') + 1;
-	size_t prefix = strlen(POOL_FILE);
-	int number = -1;
+	struct kvp_store *store = arg;
+	struct kvp_report report;
+	bool cleared;
+	int r;
 
-	if (strncmp(file, POOL_FILE, prefix) == 0)
-		number = number_of(file + prefix);
-	return number < 0 ? file : names[number];
+	kvp_store_report(store, &report);
+	r = kvp_store_clear_stale(store, &cleared);
+	if (r == 0 && cleared && report.records)
+		kvpfs_log(LOG_NOTICE,
+			  "emptied pool \"%s\": it was last changed before the "
+			  "machine started",
+			  kvp_store_path(store));
+	return r;
 }
 
-/* Why a pool could not be opened. */
-static const char *reason(int result, char *buf, size_t size)
+/* Runs STEP with STORE, waiting for its lock. */
+static int wait_for(const struct kvpfs_options *options, int (*step)(void *),
+		    struct kvp_store *store)
 {
-	if (result == -EINVAL)
-		return "not a regular file";
-	if (result == -EFBIG)
-		return "larger than 1 GiB";
-	return kvp_result_message(result, (struct kvp_numbers){ 0 }, buf, size);
+	return kvpfs_retry(step, store,
+			   kvp_now_ms() + options->lock_timeout_ms);
 }
 
-/* Whether PATH leads through DIRECTORY, where we will be mounted. */
-static bool is_below(const char *path, const char *directory)
+/* Opens the pool at PATH and reads it. */
+static int open_store(const struct kvpfs_options *options, const char *path,
+		      struct kvp_store **ret_store)
 {
-	size_t len = strlen(directory);
+	const struct kvp_pool_config config = {
+		.path = path,
+		.mode = options->mode,
+		.read_only = options->read_only,
+	};
+	struct kvp_store *store;
+	int r = kvp_store_pool_open(&config, &store);
 
-	return strncmp(path, directory, len) == 0 && path[len] == '/';
+	if (r)
+		return r;
+	r = wait_for(options, read_first, store);
+	if (r)
+		kvp_store_free(store);
+	else
+		*ret_store = store;
+	return r;
 }
 
-/* PLACE is that of the pool's name. */
-static void log_lost(void *place, struct kvp_bytes key)
+static void log_reason(const char *pool, int result)
 {
-	char quoted[KVPFS_QUOTED_MAX];
+	char message[256];
 
-	kvpfs_log(LOG_WARNING,
-		  "%s: lost update of %s: another program has written an older "
-		  "reading back",
-		  *(const char **)place, kvpfs_quote(key, quoted));
+	kvpfs_log(LOG_ERR, "cannot use pool \"%s\": %s%s", pool,
+		  kvp_pool_reason(result, message, sizeof(message)),
+		  result == KVP_NO_SUCH_POOL ? ", and directories of pools"
+					     : "");
+}
+
+/* Whether the path of STORE's pool leads through MOUNTPOINT, symbolic links included. */
+static bool hides(const char *mountpoint, const struct kvp_store *store)
+{
+	struct stat st;
+
+	return stat(mountpoint, &st) == 0 &&
+	       kvp_store_leads_through(store, &st);
 }
 
 static int open_one(struct kvpfs_pools *pools,
 		    const struct kvpfs_options *options, const char *path)
 {
-	struct kvp_pool_config config = {
-		.path = path,
-		.mode = options->mode,
-		.truncate_on_stale = options->truncate_on_stale,
-		.read_only = options->read_only,
-		.lock_timeout_ms = options->lock_timeout_ms,
-		.lost = log_lost,
-		.lost_arg = &pools->names[pools->count],
-	};
 	struct kvp_store *store;
-	char message[128];
-	int r = kvp_store_pool_open(&config, &store);
+	int r = open_store(options, path, &store);
 
 	if (r) {
-		kvpfs_log(LOG_ERR, "cannot use pool \"%s\": %s", path,
-			  reason(r, message, sizeof(message)));
+		log_reason(path, r);
 		return r;
 	}
-	/* from here on it is the session loop that waits */
-	kvp_store_pool_set_lock_timeout(store, 0);
-	if (is_below(kvp_store_pool_path(store), options->mountpoint))
-		kvp_store_pool_pin_directory(store);
+	if (hides(options->mountpoint, store)) {
+		kvpfs_log(LOG_ERR,
+			  "cannot mount at \"%s\": it would hide pool \"%s\"",
+			  options->mountpoint, path);
+		kvp_store_free(store);
+		return KVP_OWN_MOUNT;
+	}
 	pools->stores[pools->count] = store;
-	pools->names[pools->count++] = name_of(kvp_store_pool_path(store));
+	pools->names[pools->count++] = kvp_pool_name(kvp_store_path(store));
 	return 0;
 }
 
@@ -106,35 +112,54 @@ static int open_number(struct kvpfs_pools *pools,
 		       const char *directory, int number)
 {
 	kvp_autofree char *path = NULL;
+	int r = kvp_pool_path_in(directory, number, &path);
 
-	if (asprintf(&path, "%s/" POOL_FILE "%d", directory, number) < 0) {
-		path = NULL;
-		return -ENOMEM;
-	}
-	return open_one(pools, options, path);
+	return r ? r : open_one(pools, options, path);
+}
+
+/* ARGUMENT is a number, a name or a file. */
+static int open_argument(struct kvpfs_pools *pools,
+			 const struct kvpfs_options *options,
+			 const char *argument)
+{
+	kvp_autofree char *path = NULL;
+	int r = kvp_pool_resolve(argument, &path);
+
+	if (r == 0)
+		return open_one(pools, options, path);
+	log_reason(argument, r);
+	return r;
 }
 
 static int open_meant(struct kvpfs_pools *pools,
 		      const struct kvpfs_options *options)
 {
-	const char *argument = options->pool ? options->pool : "guest";
-	int number = number_of(argument);
+	const char *argument = options->pool ? options->pool
+					     : KVP_DEFAULT_POOL_NAME;
 	struct stat st;
 	int r = 0;
 
-	if (number >= 0)
-		return open_number(pools, options, POOL_DIRECTORY, number);
-	if (argument[strspn(argument, "0123456789")] == '\0') {
-		kvpfs_log(LOG_ERR, "no such pool: \"%s\" (there are 0 to 4)",
-			  argument);
-		return -EINVAL;
-	}
-	if (stat(argument, &st) != 0 || !S_ISDIR(st.st_mode))
-		return open_one(pools, options, argument);
+	pools->source = argument;
+	if (kvp_pool_number(argument) >= 0 || stat(argument, &st) != 0 ||
+	    !S_ISDIR(st.st_mode))
+		return open_argument(pools, options, argument);
 	pools->directory = true;
-	pools->path = argument;
-	for (int i = 0; i < KVPFS_POOL_COUNT && r == 0; i++)
+	for (int i = 0; i < KVP_POOL_COUNT && r == 0; i++)
 		r = open_number(pools, options, argument, i);
+	return r;
+}
+
+/* Not before it is known that all can be mounted. */
+static int clear_stale(const struct kvpfs_pools *pools,
+		       const struct kvpfs_options *options)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < pools->count && r == 0; i++) {
+		r = wait_for(options, clear_if_stale, pools->stores[i]);
+		if (r)
+			log_reason(kvp_store_path(pools->stores[i]), r);
+	}
 	return r;
 }
 
@@ -145,6 +170,8 @@ int kvpfs_pools_open(struct kvpfs_pools *pools,
 
 	*pools = (struct kvpfs_pools){ 0 };
 	r = open_meant(pools, options);
+	if (r == 0 && options->truncate_on_stale)
+		r = clear_stale(pools, options);
 	if (r)
 		kvpfs_pools_close(pools);
 	return r;
@@ -156,16 +183,10 @@ void kvpfs_pools_close(struct kvpfs_pools *pools)
 		kvp_store_free(pools->stores[--pools->count]);
 }
 
-const char *kvpfs_pools_source(const struct kvpfs_pools *pools)
-{
-	return pools->directory ? pools->path
-				: kvp_store_pool_path(pools->stores[0]);
-}
-
 bool kvpfs_pools_are_writable(const struct kvpfs_pools *pools)
 {
 	for (size_t i = 0; i < pools->count; i++)
-		if (kvp_store_pool_is_writable(pools->stores[i]))
+		if (kvp_store_is_writable(pools->stores[i]))
 			return true;
 	return false;
 }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The directory above the pools, if a mount shows several: MOUNT/guest/KEY. It
- * holds their names and nothing else.
- */
+#include "top.h"
+
 #include <string.h>
 #include <unistd.h>
 
-#include "kvpfs.h"
+#include "attr.h"
+#include "list.h"
+#include "sync.h"
 
 static void fill_top(struct kvpfs *fs, const struct kvpfs_inode *inode,
 		     struct stat *st)
@@ -24,9 +24,9 @@ static void fill_top(struct kvpfs *fs, const struct kvpfs_inode *inode,
 		st->st_gid = fs->options->gid;
 	if (fs->options->has_umask)
 		st->st_mode = S_IFDIR | (0555 & ~fs->options->umask);
-	st->st_atim = fs->empty->mtime;
-	st->st_mtim = fs->empty->mtime;
-	st->st_ctim = fs->empty->mtime;
+	st->st_atim = fs->mounted;
+	st->st_mtim = fs->mounted;
+	st->st_ctim = fs->mounted;
 }
 
 static int list_top(struct kvpfs *fs, const struct kvpfs_inode *inode,
@@ -50,7 +50,7 @@ static int run_lookup(struct kvpfs *fs, struct kvpfs_call *call)
 
 		if (strcmp(call->name, dir->name) != 0)
 			continue;
-		r = kvp_store_refresh(dir->store);
+		r = kvp_store_look(dir->store);
 		if (r == 0)
 			kvpfs_reply_inode(fs, call->req, &dir->root);
 		return r;
@@ -58,7 +58,15 @@ static int run_lookup(struct kvpfs *fs, struct kvpfs_call *call)
 	return KVP_ABSENT;
 }
 
+static struct kvp_bytes label(const struct kvpfs_inode *inode)
+{
+	(void)inode;
+	return (struct kvp_bytes){ "", 0 };
+}
+
 const struct kvpfs_inode_ops kvpfs_top_ops = {
+	.scope = KVPFS_NOTHING,
+	.label = label,
 	.fill = fill_top,
 	.list = list_top,
 	.lookup = run_lookup,

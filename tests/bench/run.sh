@@ -25,6 +25,8 @@ Modes, instead of that:
   --syscalls    counts the system calls of each operation, and how many of them take the
                 pool's lock or begin to read all of it; needs strace
   --totals      times what is done to all 1024 keys: rm, create, load, append
+  --watchers    times operations with nowatchers and without, in turn: the ratio says
+                what it costs to be able to tell (goal: 1.03), as one CPU does all
 The programs are $KVPFS (src/kvpfs) and those in $BENCH_DIR (tests/bench); the pools are
 made in $BENCH_TMP (/dev/shm).
 END
@@ -52,7 +54,7 @@ while [ $# -gt 0 ]; do
 	--long)
 		operations=1000000 idle=60
 		;;
-	--requests | --syscalls | --totals)
+	--requests | --syscalls | --totals | --watchers)
 		modes+=("${1#--}")
 		;;
 	--mounts | --rounds | --cpu | --json | --plot)
@@ -133,16 +135,17 @@ serve()
 	die "not mounted: $*"
 }
 
-# serve_pool NAME [OPTION...]: mounts $tmp/NAME.pool on $tmp/NAME.
+# serve_pool NAME [OPTION...]: mounts $tmp/NAME.pool on $tmp/NAME, as the service does.
 serve_pool()
 {
-	serve "$tmp/$1" "$kvpfs" -f "${@:2}" "$tmp/$1.pool" "$tmp/$1"
+	serve "$tmp/$1" "$kvpfs" -f "${sharing[@]}" "${@:2}" "$tmp/$1.pool" "$tmp/$1"
 }
 
 # make_pool NAME [OPTION...]: writes $tmp/NAME.pool.
 make_pool()
 {
 	"$bench" "${@:2}" --pool "$tmp/$1.pool"
+	chmod 644 "$tmp/$1.pool"
 }
 
 # A daemon ends when its directory is unmounted; one that does not is told to.
@@ -216,8 +219,9 @@ draw()
 		set xlabel "keys in the pool"
 		set ylabel "microseconds, best round"
 		set key outside right center
-		plot for [i=0:$sets-1] "$tmp/growth.data" index i using 1:2 with linespoints \
-			linewidth 2 pointtype i+1 dashtype i/8+1 title columnheader(1)
+		plot for [i=0:$sets-1] "$tmp/growth.data" index i using 1:2 \
+			with linespoints linewidth 2 pointtype i+1 dashtype i/8+1 \
+			title columnheader(1)
 	END
 }
 
@@ -252,6 +256,24 @@ totals()
 	unmount_all
 }
 
+watchers()
+{
+	local targets=() m
+
+	for ((m = 0; m < mounts; m++)); do
+		make_pool "quiet$m"
+		serve_pool "quiet$m" -o nowatchers
+		make_pool "told$m"
+		serve_pool "told$m"
+		targets+=("nowatchers=$tmp/quiet$m" "watchers=$tmp/told$m")
+	done
+	echo "== with and without watchers (ratio to the first)"
+	run_bench --json "$tmp/watchers.json" --threads 1 \
+		--ops read,stat,overwrite,append,create,rename,unlink-newest \
+		"${targets[@]}"
+	unmount_all
+}
+
 # keep LIST JSON: adds a result to a list.
 keep()
 {
@@ -279,7 +301,7 @@ starts()
 {
 	mkdir "$tmp/started"
 	make_pool few
-	echo "== from exec to the first stat through the mount, and after it (microseconds)"
+	echo "== from exec to the first stat in the mount, and after it (microseconds)"
 	printf '%-32s %15s %15s %15s %15s %7s\n' '(best and median of each)' \
 		start 'first read' 'later read' ls keys
 	start 20 floor "$floorfs" -f
@@ -302,8 +324,8 @@ show_memory()
 	own=$(sum Private_ "$proc/smaps_rollup")
 	shared=$(sum Shared_ "$proc/smaps_rollup")
 	printf '%-40s %8d %8d %8d\n' "$1" "$rss" "$own" "$shared"
-	printf -v json '{"pool": "%s", "rss_kib": %d, "private_kib": %d, "shared_kib": %d}' \
-		"$1" "$rss" "$own" "$shared"
+	printf -v json '{"pool": "%s", "rss_kib": %d, "private_kib": %d, %s}' \
+		"$1" "$rss" "$own" "\"shared_kib\": $shared"
 	keep memory "$json"
 }
 
@@ -346,7 +368,8 @@ memory()
 	find "$tmp/full" -type f -exec cat {} + >/dev/null
 	show_memory "1024 values of 2048 bytes, all read"
 	"$bench" --cpu "$cpu" --threads 1 --ops "$ops" \
-		--rounds $((operations / 1000)) --json "$tmp/many" "full=$tmp/full" >/dev/null
+		--rounds $((operations / 1000)) --json "$tmp/many" "full=$tmp/full" \
+		>/dev/null
 	n=$(awk -F '"samples": ' '{ n += $2 } END { print n }' "$tmp/many")
 	show_memory "the same, after $n operations"
 	echo
@@ -397,8 +420,8 @@ program_size()
 	stat -c '{"stripped_bytes": %s}' "$tmp/stripped" >"$tmp/program.json"
 }
 
-# Turn what a daemon left behind into lines that count_calls() takes: "STATFS" or a kind of
-# call and its name.
+# Turn what a daemon left behind into lines that count_calls() takes: "STATFS", or a kind
+# of call and its name.
 
 requests_of()
 {
@@ -406,8 +429,8 @@ requests_of()
 		sed 's/^requests STATFS$/STATFS/'
 }
 
-# A call belongs to the request that was read last; those of STATFS (17) are left out. Calls
-# that other threads have cut in two are put together again.
+# A call belongs to the request that was read last; those of STATFS (17) are left out.
+# Calls that other threads have cut in two are put together again.
 syscalls_of()
 {
 	awk '
@@ -550,7 +573,15 @@ write_json()
 	echo '}'
 }
 
-system="Linux $(uname -r), $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)"
+# The service mounts for all users. Not every user may.
+sharing=(-o allow_other)
+if ((EUID != 0)) && ! grep -qs '^user_allow_other' /etc/fuse.conf; then
+	echo "run.sh: /etc/fuse.conf has no user_allow_other: mounts are private" >&2
+	sharing=()
+fi
+
+system="Linux $(uname -r),"
+system+=" $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)"
 echo "$system"
 echo
 if [ ${#modes[@]} -eq 0 ]; then

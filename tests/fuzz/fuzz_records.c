@@ -161,7 +161,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(path, sizeof(path), "%s/pool", fuzz_directory());
 	take_version(&input, &versions[0]);
 	store(path, &versions[0]);
-	must(kvp_records_open(&records, path, false) == 0);
+	must(kvp_records_open(&records, path, 0) == 0);
 	must(kvp_records_refresh(&records) == 0);
 	compare(&versions[0], &records);
 	for (int turn = 1; input.len > 0 && turn < 8; turn++) {

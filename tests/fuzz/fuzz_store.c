@@ -199,6 +199,85 @@ static void open_pool(struct both *both)
 						.mode = both->mode };
 
 	must(kvp_store_pool_open(&config, &both->pool) == 0);
+	must(kvp_store_refresh(both->pool) == 0);
+}
+
+static int collect(struct kvp_store *store, const struct kvp_pair pairs[],
+		   size_t count, struct kvp_batch *batch)
+{
+	int r = 0;
+
+	kvp_store_batch_init(store, batch);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = kvp_batch_add(batch, &pairs[i]);
+	return r;
+}
+
+static int add_pairs(struct kvp_store *store, const struct kvp_pair pairs[],
+		     size_t count)
+{
+	struct kvp_batch batch;
+	int r = collect(store, pairs, count, &batch);
+
+	if (r == 0)
+		r = kvp_store_append(store, &batch);
+	kvp_batch_release(&batch);
+	return r;
+}
+
+static int load_pairs(struct kvp_store *store, const struct kvp_pair pairs[],
+		      size_t count)
+{
+	struct kvp_batch batch;
+	int r = collect(store, pairs, count, &batch);
+
+	if (r == 0)
+		r = kvp_store_load(store, &batch);
+	kvp_batch_release(&batch);
+	return r;
+}
+
+/* Any bytes, of which some are whole records. */
+static void restore(struct kvp_bytes *input, struct both *both)
+{
+	static char raw[4 * RECORD];
+	struct kvp_bytes bytes = { raw, fuzz_below(input, 4) * RECORD };
+
+	memset(raw, 0, sizeof(raw));
+	for (size_t at = 0; at < bytes.len; at += RECORD) {
+		struct kvp_bytes key = take_key(input, buffers[0]);
+		struct kvp_bytes value = take_value(input, buffers[1]);
+
+		memcpy(raw + at, key.data, key.len < KEY ? key.len : KEY);
+		memcpy(raw + at + KEY, value.data,
+		       value.len < RECORD - KEY ? value.len : RECORD - KEY);
+	}
+	bytes.len += fuzz_below(input, 8) == 0;
+	must(kvp_store_restore(both->pool, bytes) ==
+	     kvp_store_restore(both->memory, bytes));
+}
+
+/* What was there goes, but for what is written in between. */
+static void clear_seen(struct kvp_bytes *input, struct both *both)
+{
+	struct kvp_pair pairs[16];
+	struct kvp_index seen;
+	struct kvp_index memory_seen;
+	struct kvp_bytes key = take_key(input, buffers[0]);
+	struct kvp_bytes value = take_value(input, buffers[1]);
+	size_t count;
+
+	must(kvp_store_snapshot(both->pool, &seen) == 0);
+	must(kvp_store_snapshot(both->memory, &memory_seen) == 0);
+	must(kvp_store_write(both->pool, key, value) ==
+	     kvp_store_write(both->memory, key, value));
+	count = take_pairs(input, pairs);
+	must(add_pairs(both->pool, pairs, count) ==
+	     add_pairs(both->memory, pairs, count));
+	must(kvp_store_clear_seen(both->pool, &seen) ==
+	     kvp_store_clear_seen(both->memory, &memory_seen));
+	kvp_index_release(&seen);
+	kvp_index_release(&memory_seen);
 }
 
 static void change(struct kvp_bytes *input, struct both *both,
@@ -230,17 +309,20 @@ static void change(struct kvp_bytes *input, struct both *both,
 		break;
 	case 4:
 		count = take_pairs(input, pairs);
-		must(kvp_store_append(s, pairs, count) ==
-		     kvp_store_append(m, pairs, count));
+		must(add_pairs(s, pairs, count) == add_pairs(m, pairs, count));
 		break;
 	case 5:
 		count = take_pairs(input, pairs);
-		must(kvp_store_load(s, pairs, count) ==
-		     kvp_store_load(m, pairs, count));
+		must(load_pairs(s, pairs, count) ==
+		     load_pairs(m, pairs, count));
 		break;
 	case 6:
 		if (kind & 0x80)
 			must(kvp_store_clear(s) == kvp_store_clear(m));
+		else if (kind & 0x40)
+			restore(input, both);
+		else
+			clear_seen(input, both);
 		break;
 	default:
 		kvp_store_free(both->pool);

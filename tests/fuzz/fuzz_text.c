@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text of records: what can be parsed is what formatting makes of it, and any
+ * The text of records: what can be parsed is what printing makes of it, and any
  * records can be parsed back.
  */
 #include <string.h>
@@ -8,33 +8,41 @@
 #include "fuzz.h"
 #include "text.h"
 
-static void format(const struct kvp_pair *pairs, size_t count,
-		   struct kvp_text *text)
+/* Records that are expected, one after the other. */
+struct expected {
+	const struct kvp_pair *pairs;
+	size_t count;
+	size_t seen;
+};
+
+static int print_record(void *arg, const struct kvp_pair *record)
 {
-	for (size_t i = 0; i < count; i++)
-		must(kvp_text_add_record(text, &pairs[i]) == 0);
+	return kvp_text_print_record(arg, record);
 }
 
 /* Takes INPUT for a text. */
-static void parse_and_format(struct kvp_bytes input)
+static void parse_and_print(struct kvp_bytes input)
 {
-	struct kvp_text text = { 0 };
-	struct kvp_text_records records;
 	struct kvp_text_fault fault = { .line = 0 };
-	int r = kvp_text_parse(input, &records, &fault);
+	struct kvp_bytes text = { NULL, 0 };
+	char *data = NULL;
+	FILE *out = open_memstream(&data, &text.len);
+	int r;
 
+	must(out);
+	r = kvp_text_parse(input, print_record, out, &fault);
+	must(fclose(out) == 0);
 	must(r >= 0);
 	if (r) {
 		must(fault.line > 0 && fault.line <= input.len);
-		must(fault.reason[0]);
-		return;
+		must(fault.reason);
+	} else {
+		text.data = data;
+		if (input.len > 0 && input.data[input.len - 1] != '\n')
+			text.len--;
+		must(kvp_bytes_equal(text, input));
 	}
-	format(records.pairs, records.count, &text);
-	if (input.len > 0 && input.data[input.len - 1] != '\n')
-		text.len--;
-	must(kvp_bytes_equal(kvp_text_bytes(&text), input));
-	kvp_text_release(&text);
-	kvp_text_records_release(&records);
+	free(data);
 }
 
 /* Takes what is before the next NUL off INPUT. */
@@ -49,29 +57,44 @@ static struct kvp_bytes take_string(struct kvp_bytes *input)
 	return string;
 }
 
+static int compare(void *arg, const struct kvp_pair *record)
+{
+	struct expected *expected = arg;
+	const struct kvp_pair *pair = &expected->pairs[expected->seen++];
+
+	must(expected->seen <= expected->count);
+	must(kvp_bytes_equal(record->key, pair->key) &&
+	     kvp_bytes_equal(record->value, pair->value));
+	return 0;
+}
+
 /* Takes INPUT for keys and values by turns, a NUL behind each. */
-static void format_and_parse(struct kvp_bytes input)
+static void print_and_parse(struct kvp_bytes input)
 {
 	struct kvp_pair pairs[64];
-	struct kvp_text text = { 0 };
-	struct kvp_text_records records;
+	struct expected expected = { .pairs = pairs };
 	struct kvp_text_fault fault;
-	size_t count = 0;
+	struct kvp_bytes text = { NULL, 0 };
+	char *data = NULL;
+	FILE *out = open_memstream(&data, &text.len);
 
-	while (input.len > 0 && count < sizeof(pairs) / sizeof(*pairs)) {
-		pairs[count].key = take_string(&input);
-		pairs[count].value = take_string(&input);
-		if (pairs[count].key.len > 0)
-			count++;
+	must(out);
+	while (input.len > 0 &&
+	       expected.count < sizeof(pairs) / sizeof(*pairs)) {
+		struct kvp_pair *pair = &pairs[expected.count];
+
+		pair->key = take_string(&input);
+		pair->value = take_string(&input);
+		if (pair->key.len == 0)
+			continue;
+		must(kvp_text_print_record(out, pair) == 0);
+		expected.count++;
 	}
-	format(pairs, count, &text);
-	must(kvp_text_parse(kvp_text_bytes(&text), &records, &fault) == 0);
-	must(records.count == count);
-	for (size_t i = 0; i < count; i++)
-		must(kvp_bytes_equal(records.pairs[i].key, pairs[i].key) &&
-		     kvp_bytes_equal(records.pairs[i].value, pairs[i].value));
-	kvp_text_release(&text);
-	kvp_text_records_release(&records);
+	must(fclose(out) == 0);
+	text.data = data;
+	must(kvp_text_parse(text, compare, &expected, &fault) == 0);
+	must(expected.seen == expected.count);
+	free(data);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -80,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!data)
 		input.data = "";
-	parse_and_format(input);
-	format_and_parse(input);
+	parse_and_print(input);
+	print_and_parse(input);
 	return 0;
 }

@@ -16,7 +16,8 @@ shift
 [ $# -gt 0 ] || set -- name text records store requests
 sanitize=address,undefined
 flags="-std=gnu11 -g -O1 -Wall -Wextra -Werror -fno-sanitize-recover=all
-	-fsanitize=fuzzer-no-link,$sanitize -include config.h -I. -I$source/src/core -I$source/src/mount
+	-fsanitize=fuzzer-no-link,$sanitize -include config.h -I. -I$source/src/core
+	-I$source/src/mount
 	-I$source/tests/lib $(pkg-config --cflags fuse3)"
 
 mkdir -p fuzz
@@ -32,10 +33,11 @@ compile() {
 }
 export -f compile
 
-# All but main.c, which a fuzzer includes.
-printf '%s\n' "$source"/src/*/*.c "$source"/tests/fuzz/*.c \
-	"$source"/tests/lib/store_memory.c | grep -v '/main\.c$' |
-	xargs -P "$(nproc)" -I{} bash -c 'compile {}' || exit 1
+# All of kvpfs but its main.c.
+find "$source/src/core" "$source/src/mount" "$source/tests/fuzz" \
+	"$source"/tests/lib/{memory_file,store_memory}.c -name '*.c' ! -name main.c \
+	-print0 |
+	xargs -0 -P "$(nproc)" -I{} bash -c 'compile {}' || exit 1
 rm -f fuzz/libkvpfs.a
 # shellcheck disable=SC2046
 ar rc fuzz/libkvpfs.a $(printf '%s\n' fuzz/*.o | grep -v /fuzz_)

@@ -15,6 +15,8 @@
 
 #include "bytes.h"
 
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+
 struct check_case {
 	const char *name;
 	void (*run)(void);
@@ -25,21 +27,30 @@ struct check_case {
 #function, function \
 	}
 
-#define CHECK_MAIN(suite, cases)                                  \
-	int main(void)                                            \
-	{                                                         \
-		return check_run(suite, cases,                    \
-				 sizeof(cases) / sizeof(*cases)); \
+#define CHECK_MAIN(suite, cases)                              \
+	int main(void)                                        \
+	{                                                     \
+		return check_run(suite, cases, COUNT(cases)); \
 	}
 
-/* Runs COUNT cases; an exit status. */
+/*
+ * Runs COUNT cases; an exit status. What automake counts, each case and those that
+ * were skipped, is said in TAP behind CUnit's own summary.
+ */
 int check_run(const char *suite, const struct check_case *cases, size_t count);
+
+/* The case that runs cannot do what it should, for this reason; it goes on. */
+void check_skip(const char *reason);
 
 /* The bytes of a string literal or another string. */
 struct kvp_bytes check_bytes(const char *text);
 
 /* COUNT times C; static memory, good until the 8th call after this one. */
 struct kvp_bytes check_repeat(char c, size_t count);
+
+/* Calls CHECK for each text of 1 to LONGEST (at most 7) characters of ALPHABET. */
+void check_each_text(const char *alphabet, size_t longest,
+		     void (*check)(const char *text));
 
 /* An empty directory that is removed when the program ends; "/tmp/..." */
 const char *check_directory(void);

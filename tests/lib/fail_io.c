@@ -28,14 +28,20 @@ ssize_t WRAPPED(pwrite)(int fd, const void *buf, size_t size, off_t offset);
 int WRAPPED(ftruncate)(int fd, off_t size);
 int REAL(fstat)(int fd, struct stat *st);
 int WRAPPED(fstat)(int fd, struct stat *st);
-int REAL(fstatat)(int fd, const char *path, struct stat *st, int flags);
-int WRAPPED(fstatat)(int fd, const char *path, struct stat *st, int flags);
+int __real_statx(int fd, const char *path, int flags, unsigned int mask,
+		 struct statx *stx);
+int __wrap_statx(int fd, const char *path, int flags, unsigned int mask,
+		 struct statx *stx);
+int REAL(__fxstat)(int version, int fd, struct stat *st);
+int WRAPPED(__fxstat)(int version, int fd, struct stat *st);
 int REAL(openat)(int fd, const char *path, int flags, ...);
 int WRAPPED(openat)(int fd, const char *path, int flags, ...);
 int REAL(fcntl)(int fd, int command, ...);
 int WRAPPED(fcntl)(int fd, int command, ...);
 int __real_flock(int fd, int operation);
 int __wrap_flock(int fd, int operation);
+int __real_inotify_init1(int flags);
+int __wrap_inotify_init1(int flags);
 
 static struct fail_plan plan;
 static bool armed;
@@ -197,11 +203,20 @@ int WRAPPED(fstat)(int fd, struct stat *st)
 	return REAL(fstat)(fd, st);
 }
 
-int WRAPPED(fstatat)(int fd, const char *path, struct stat *st, int flags)
+int __wrap_statx(int fd, const char *path, int flags, unsigned int mask,
+		 struct statx *stx)
 {
-	if (judge(FAIL_FSTATAT) == FAIL)
+	if (judge(FAIL_STATX) == FAIL)
 		return (int)fail();
-	return REAL(fstatat)(fd, path, st, flags);
+	return __real_statx(fd, path, flags, mask, stx);
+}
+
+/* What glibc before 2.33 has in place of fstat. */
+int WRAPPED(__fxstat)(int version, int fd, struct stat *st)
+{
+	if (judge(FAIL_FSTAT) == FAIL)
+		return (int)fail();
+	return REAL(__fxstat)(version, fd, st);
 }
 
 int WRAPPED(openat)(int fd, const char *path, int flags, ...)
@@ -239,4 +254,19 @@ int __wrap_flock(int fd, int operation)
 	if (operation != LOCK_UN && judge(FAIL_FLOCK) == FAIL)
 		return (int)fail();
 	return __real_flock(fd, operation);
+}
+
+static bool no_inotify;
+
+void fail_io_inotify(bool is_there)
+{
+	no_inotify = !is_there;
+}
+
+int __wrap_inotify_init1(int flags)
+{
+	if (!no_inotify)
+		return __real_inotify_init1(flags);
+	errno = EMFILE;
+	return -1;
 }

@@ -5,8 +5,10 @@
  *
  *	-Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate
  *	-Wl,--wrap=pread64,--wrap=pwrite64,--wrap=ftruncate64
- *	-Wl,--wrap=fstat,--wrap=fstatat,--wrap=openat,--wrap=fcntl,--wrap=flock
- *	-Wl,--wrap=fstat64,--wrap=fstatat64,--wrap=openat64,--wrap=fcntl64
+ *	-Wl,--wrap=fstat,--wrap=statx,--wrap=openat,--wrap=fcntl,--wrap=flock
+ *	-Wl,--wrap=fstat64,--wrap=openat64,--wrap=fcntl64
+ *
+ *	-Wl,--wrap=inotify_init1
  *
  * (the 64s for 32-bit systems). While nothing is armed all is as usual. Unlocking
  * never fails.
@@ -39,7 +41,7 @@ enum fail_call {
 	FAIL_FTRUNCATE = 4,
 	FAIL_ALL_CALLS = 7, /* on the content */
 	FAIL_FSTAT = 8,
-	FAIL_FSTATAT = 16,
+	FAIL_STATX = 16,
 	FAIL_OPENAT = 32,
 	FAIL_FCNTL = 64,
 	FAIL_FLOCK = 128,
@@ -63,5 +65,11 @@ enum fail_outcome {
 
 /* All is as usual again. */
 enum fail_outcome fail_io_disarm(void);
+
+/*
+ * Whether there is inotify. Closing one takes the kernel milliseconds: too long for
+ * thousands of stores to which it does not matter.
+ */
+void fail_io_inotify(bool is_there);
 
 #endif

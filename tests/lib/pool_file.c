@@ -226,7 +226,7 @@ const char *pool_file_path(const char *name)
 	char path[256];
 
 	snprintf(path, sizeof(path), "%s/%s", check_directory(), name);
-	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+	for (size_t i = 0; i < COUNT(paths); i++) {
 		if (!paths[i][0])
 			memcpy(paths[i], path, sizeof(path));
 		if (strcmp(paths[i], path) == 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "scenes.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 
 /* Between pages nothing finer than this is cut, counted from a record's start. */
 #define CUT_STEP 512
+
+#define MOST_CALLS 1000
 
 static int overwrite(struct kvp_store *store)
 {
@@ -55,6 +58,27 @@ static int delete_last(struct kvp_store *store)
 static int delete_repeated(struct kvp_store *store)
 {
 	return store_text_delete(store, "rep");
+}
+
+static int delete_many(struct kvp_store *store)
+{
+	const struct kvp_bytes keys[] = { check_bytes("k37"),
+					  check_bytes("k19"),
+					  check_bytes("none"),
+					  check_bytes("k00") };
+	bool found[4];
+
+	return kvp_store_delete_many(store, keys, 4, found);
+}
+
+static int delete_many_repeated(struct kvp_store *store)
+{
+	const struct kvp_bytes keys[] = { check_bytes("to"), check_bytes("k20"),
+					  check_bytes("rep"),
+					  check_bytes("to") };
+	bool found[4];
+
+	return kvp_store_delete_many(store, keys, 4, found);
 }
 
 static int rename_plain(struct kvp_store *store)
@@ -108,27 +132,111 @@ static const struct kvp_pair *some_pairs(size_t count)
 
 static int append(struct kvp_store *store)
 {
-	return kvp_store_append(store, some_pairs(40), 40);
+	return store_text_append_pairs(store, some_pairs(40), 40);
 }
 
 static int load_few(struct kvp_store *store)
 {
-	return kvp_store_load(store, some_pairs(2), 2);
+	return store_text_load_pairs(store, some_pairs(2), 2);
 }
 
 static int load_many(struct kvp_store *store)
 {
-	return kvp_store_load(store, some_pairs(60), 60);
+	return store_text_load_pairs(store, some_pairs(60), 60);
 }
 
 static int load_nothing(struct kvp_store *store)
 {
-	return kvp_store_load(store, NULL, 0);
+	return store_text_load_pairs(store, NULL, 0);
 }
 
 static int clear(struct kvp_store *store)
 {
 	return kvp_store_clear(store);
+}
+
+/* Records of the same keys as those of some_pairs, as bytes. */
+static struct kvp_bytes some_bytes(size_t count)
+{
+	static struct pool_file_record records[64];
+	const struct kvp_pair *pairs = some_pairs(count);
+
+	for (size_t i = 0; i < count; i++)
+		records[i] = pool_file_record(pairs[i].key, pairs[i].value, 0);
+	return (struct kvp_bytes){ records->bytes, count * sizeof(*records) };
+}
+
+static int restore_few(struct kvp_store *store)
+{
+	return kvp_store_restore(store, some_bytes(2));
+}
+
+static int restore_many(struct kvp_store *store)
+{
+	return kvp_store_restore(store, some_bytes(60));
+}
+
+static int restore_nothing(struct kvp_store *store)
+{
+	return kvp_store_restore(store, check_bytes(""));
+}
+
+static int clear_all_seen(struct kvp_store *store)
+{
+	struct kvp_index seen;
+	int r = kvp_store_snapshot(store, &seen);
+
+	if (r)
+		return r;
+	r = kvp_store_clear_seen(store, &seen);
+	kvp_index_release(&seen);
+	return r;
+}
+
+#define FEW 20
+
+static int add_to_few(void *arg, const struct kvp_pair *record)
+{
+	struct kvp_index *few = arg;
+	struct kvp_value *value = kvp_value_new(record->value);
+	int r = -ENOMEM;
+
+	if (value && few->records < FEW)
+		r = kvp_index_append(few, record->key, value, 0);
+	else if (value)
+		r = 0;
+	kvp_value_unref(value);
+	return r;
+}
+
+/* As if only the first records had been there then. */
+static int read_few(struct kvp_store *store, struct kvp_index *few)
+{
+	struct kvp_index all;
+	int r = kvp_store_entries_raw(store, add_to_few, few);
+
+	if (r == 0 && few->records < FEW)
+		r = -EIO; /* others have cut the file */
+	if (r == 0)
+		r = kvp_store_snapshot(store, &all);
+	if (r)
+		return r;
+	kvp_index_inherit(few, &all);
+	kvp_index_release(&all);
+	return 0;
+}
+
+static int clear_few_seen(struct kvp_store *store)
+{
+	struct kvp_index few;
+	int r;
+
+	kvp_index_init(&few);
+	r = read_few(store, &few);
+	if (r == 0)
+		r = kvp_store_clear_seen(store, &few);
+	kvp_index_release(&few);
+	return r;
 }
 
 const struct scene scenes[SCENES] = {
@@ -140,6 +248,8 @@ const struct scene scenes[SCENES] = {
 	{ "delete in the middle", delete_middle, false, true },
 	{ "delete the last", delete_last, true, false },
 	{ "delete repeats", delete_repeated, false, true },
+	{ "delete many", delete_many, false, true },
+	{ "delete many repeats", delete_many_repeated, false, true },
 	{ "rename", rename_plain, true, true },
 	{ "rename repeats", rename_repeated, true, true },
 	{ "rename over", rename_over, false, true },
@@ -152,6 +262,11 @@ const struct scene scenes[SCENES] = {
 	{ "load many", load_many, false, true },
 	{ "load nothing", load_nothing, true, false },
 	{ "clear", clear, true, false },
+	{ "restore few", restore_few, false, true },
+	{ "restore many", restore_many, false, true },
+	{ "restore nothing", restore_nothing, true, false },
+	{ "clear all that was seen", clear_all_seen, true, false },
+	{ "clear few that were seen", clear_few_seen, false, true },
 };
 
 /* Records among the unique ones, by how many of these come before. */
@@ -174,7 +289,8 @@ static void add_record(struct pool_file *file, const char *key)
 		      check_repeat((char)('A' + slot % 26), len), NOISE);
 }
 
-void scene_pool(struct pool_file *file, size_t shift, size_t tail)
+/* The pool before a scene; as scene_begin. */
+static void scene_pool(struct pool_file *file, size_t shift, size_t tail)
 {
 	size_t special = 0;
 	char key[24];
@@ -185,8 +301,7 @@ void scene_pool(struct pool_file *file, size_t shift, size_t tail)
 		add_record(file, key);
 	}
 	for (int i = 0; i < 38; i++) {
-		if (special < sizeof(specials) / sizeof(*specials) &&
-		    specials[special].place == i)
+		if (special < COUNT(specials) && specials[special].place == i)
 			add_record(file, specials[special++].key);
 		snprintf(key, sizeof(key), "k%02d", i);
 		add_record(file, key);
@@ -195,8 +310,10 @@ void scene_pool(struct pool_file *file, size_t shift, size_t tail)
 		pool_file_tear(file, tail, 't');
 }
 
-void scene_result(const struct scene *scene, const struct pool_file *before,
-		  const char *path, struct pool_file *after)
+/* The pool after SCENE: it is run on a file at PATH, with nothing in its way. */
+static void scene_result(const struct scene *scene,
+			 const struct pool_file *before, const char *path,
+			 struct pool_file *after)
 {
 	struct kvp_store *store;
 
@@ -265,4 +382,106 @@ bool scene_is_fair(const struct pool_file *before,
 bool scene_same_keys(const struct pool_file *a, const struct pool_file *b)
 {
 	return scene_is_fair(a, a, b, false);
+}
+
+static size_t count_keys(const struct pool_file *file)
+{
+	size_t keys = 0;
+
+	for (size_t i = 0; i < file->count; i++) {
+		struct kvp_bytes key = pool_file_key(&file->records[i]);
+
+		keys += key.len > 0 &&
+			pool_file_find(file, key) == &file->records[i];
+	}
+	return keys;
+}
+
+static bool reads_as(struct kvp_store *store, struct kvp_bytes key,
+		     const struct pool_file *file)
+{
+	struct kvp_item item;
+	bool equal;
+
+	if (kvp_store_read(store, key, &item))
+		return false;
+	equal = kvp_bytes_equal(kvp_value_bytes(item.value),
+				pool_file_value(pool_file_find(file, key)));
+	kvp_value_unref(item.value);
+	return equal;
+}
+
+/* A file, and how many of its keys a store has listed as it says. */
+struct comparison {
+	const struct pool_file *file;
+	size_t equal;
+};
+
+static int compare_item(void *arg, const struct kvp_item *item)
+{
+	struct comparison *comparison = arg;
+	const struct pool_file_record *record = pool_file_find(comparison->file,
+							       item->key);
+
+	comparison->equal += record &&
+			     kvp_bytes_equal(pool_file_value(record),
+					     kvp_value_bytes(item->value));
+	return 0;
+}
+
+bool scene_is_read(struct kvp_store *store, const struct pool_file *file)
+{
+	struct comparison comparison = { .file = file };
+	struct kvp_status status;
+
+	for (size_t i = 0; i < file->count; i++) {
+		struct kvp_bytes key = pool_file_key(&file->records[i]);
+
+		if (key.len > 0 && !reads_as(store, key, file))
+			return false;
+	}
+	if (kvp_store_entries(store, compare_item, &comparison))
+		return false;
+	kvp_store_status(store, &status);
+	return status.records == file->count &&
+	       status.torn_bytes == file->tail_size &&
+	       status.keys == count_keys(file) &&
+	       comparison.equal == status.keys;
+}
+
+void scene_begin(struct scene_run *run, const struct scene *scene, size_t shift,
+		 size_t tail)
+{
+	*run = (struct scene_run){ .scene = scene,
+				   .path = pool_file_path("pool") };
+	scene_pool(&run->before, shift, tail);
+	scene_result(scene, &run->before, run->path, &run->after);
+}
+
+void scene_end(struct scene_run *run)
+{
+	pool_file_release(&run->before);
+	pool_file_release(&run->after);
+	pool_file_release(&run->now);
+}
+
+unsigned int scene_each_call(struct scene_run *run,
+			     const struct fail_plan *plan,
+			     bool (*try)(struct scene_run *run))
+{
+	bool hit = true;
+
+	run->plan = *plan;
+	for (run->plan.nth = 0; hit && run->plan.nth < MOST_CALLS;) {
+		run->plan.nth++;
+		snprintf(
+			run->row, sizeof(run->row),
+			"%s, %zu records and %zu bytes, %d %d at call %u of %u",
+			run->scene->name, run->before.count,
+			run->before.tail_size, (int)plan->how, plan->errnum,
+			run->plan.nth, plan->calls);
+		pool_file_store(&run->before, run->path);
+		hit = try(run);
+	}
+	return run->plan.nth - 1;
 }

@@ -5,24 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct record {
-	char *key;
-	size_t key_len;
-	struct kvp_value *value;
-	uint64_t id; /* all records of a key have the same */
-};
+#include "memory_file.h"
 
 struct memory {
 	struct kvp_store store; /* must come first */
-	struct record **records;
-	size_t count;
-	bool exists;
-	bool stale;
-	uint64_t last_id;
+	struct memory_file file;
 	uint64_t clears;
 	unsigned int calls;
 	unsigned int fail_in; /* calls; 0: none fails */
 	int fail_result;
+	bool wants_exclusive; /* which lock the last KVP_LOCKED was about */
 };
 
 static struct memory *memory(struct kvp_store *store)
@@ -30,143 +22,34 @@ static struct memory *memory(struct kvp_store *store)
 	return (struct memory *)store;
 }
 
-static void *must(void *allocated)
-{
-	if (!allocated)
-		abort();
-	return allocated;
-}
-
 /* The start of each operation: what it has to fail with, or 0. */
-static int begin(struct memory *m)
+static int begin(struct memory *m, bool exclusive)
 {
 	m->calls++;
-	return m->fail_in > 0 && --m->fail_in == 0 ? m->fail_result : 0;
+	if (m->fail_in == 0 || --m->fail_in > 0)
+		return 0;
+	if (m->fail_result == KVP_LOCKED)
+		m->wants_exclusive = exclusive;
+	return m->fail_result;
 }
 
-static struct kvp_bytes key_of(const struct record *record)
+static int begin_reading(struct memory *m)
 {
-	return (struct kvp_bytes){ record->key, record->key_len };
+	return begin(m, false);
 }
 
-static bool has_key(const struct record *record, struct kvp_bytes key)
+static int begin_change(struct memory *m)
 {
-	return kvp_bytes_equal(key_of(record), key);
-}
-
-static struct record *first_of(const struct memory *m, struct kvp_bytes key)
-{
-	for (size_t i = 0; i < m->count; i++)
-		if (has_key(m->records[i], key))
-			return m->records[i];
-	return NULL;
-}
-
-static struct record *last_of(const struct memory *m, struct kvp_bytes key)
-{
-	for (size_t i = m->count; i > 0; i--)
-		if (has_key(m->records[i - 1], key))
-			return m->records[i - 1];
-	return NULL;
-}
-
-/* Whether the record at I stands for its key in a list of keys. */
-static bool is_entry(const struct memory *m, size_t i)
-{
-	const struct record *record = m->records[i];
-
-	return record->key_len > 0 && first_of(m, key_of(record)) == record;
-}
-
-static size_t count_keys(const struct memory *m)
-{
-	size_t keys = 0;
-
-	for (size_t i = 0; i < m->count; i++)
-		keys += is_entry(m, i);
-	return keys;
-}
-
-static void set_key(struct record *record, struct kvp_bytes key)
-{
-	char *copy = must(malloc(key.len + 1));
-
-	if (key.len > 0)
-		memcpy(copy, key.data, key.len);
-	free(record->key);
-	record->key = copy;
-	record->key_len = key.len;
-}
-
-static void free_record(struct record *record)
-{
-	kvp_value_unref(record->value);
-	free(record->key);
-	free(record);
-}
-
-/* A new last record. ID as for kvp_edit. */
-static void add(struct memory *m, struct kvp_bytes key, struct kvp_value *value,
-		uint64_t id)
-{
-	struct record *record = must(calloc(1, sizeof(*record)));
-	const struct record *twin = first_of(m, key);
-
-	if (twin)
-		id = twin->id;
-	record->id = id ? id : ++m->last_id;
-	record->value = kvp_value_ref(value);
-	set_key(record, key);
-	m->records = must(
-		realloc(m->records, (m->count + 1) * sizeof(struct record *)));
-	m->records[m->count++] = record;
-	m->exists = true;
-	m->stale = false;
-}
-
-static void add_pair(struct memory *m, const struct kvp_pair *pair)
-{
-	struct kvp_value *value = must(kvp_value_new(pair->value));
-
-	add(m, pair->key, value, 0);
-	kvp_value_unref(value);
-}
-
-/* Removes the first COUNT records. */
-static void drop_first(struct memory *m, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		free_record(m->records[i]);
-	for (size_t i = count; i < m->count; i++)
-		m->records[i - count] = m->records[i];
-	m->count -= count;
-	m->stale = false;
-}
-
-/* Removes the records of KEY but for KEEP, which may be NULL. */
-static void drop_others(struct memory *m, struct kvp_bytes key,
-			const struct record *keep)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < m->count; i++) {
-		struct record *record = m->records[i];
-
-		if (record != keep && has_key(record, key))
-			free_record(record);
-		else
-			m->records[kept++] = record;
-	}
-	m->count = kept;
-	m->stale = false;
+	return begin(m, true);
 }
 
 static int memory_read(struct kvp_store *store, struct kvp_bytes key,
 		       struct kvp_item *ret_item)
 {
 	struct memory *m = memory(store);
-	const struct record *record = key.len > 0 ? last_of(m, key) : NULL;
-	int r = begin(m);
+	const struct memory_record *record =
+		key.len > 0 ? memory_file_last(&m->file, key) : NULL;
+	int r = begin_reading(m);
 
 	if (r)
 		return r;
@@ -181,14 +64,14 @@ static int memory_entries(struct kvp_store *store, kvp_visit_item *visit,
 			  void *arg)
 {
 	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_reading(m);
 
-	for (size_t i = 0; i < m->count && r == 0; i++) {
-		struct kvp_bytes key = key_of(m->records[i]);
-		struct record *last = last_of(m, key);
+	for (size_t i = 0; i < m->file.count && r == 0; i++) {
+		struct kvp_bytes key = memory_record_key(m->file.records[i]);
+		struct memory_record *last = memory_file_last(&m->file, key);
 		struct kvp_item item = { key, last->value, last->id };
 
-		if (is_entry(m, i))
+		if (memory_file_is_entry(&m->file, i))
 			r = visit(arg, &item);
 	}
 	return r;
@@ -198,12 +81,10 @@ static int memory_entries_raw(struct kvp_store *store, kvp_visit_record *visit,
 			      void *arg)
 {
 	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_reading(m);
 
-	for (size_t i = 0; i < m->count && r == 0; i++) {
-		struct kvp_pair pair = { key_of(m->records[i]),
-					 kvp_value_bytes(
-						 m->records[i]->value) };
+	for (size_t i = 0; i < m->file.count && r == 0; i++) {
+		struct kvp_pair pair = memory_record_pair(m->file.records[i]);
 
 		r = visit(arg, &pair);
 	}
@@ -215,11 +96,12 @@ static int memory_copy(struct kvp_store *store, kvp_visit_bytes *visit,
 {
 	struct memory *m = memory(store);
 	struct kvp_record record;
-	int r = begin(m);
+	int r = begin_reading(m);
 
-	for (size_t i = 0; i < m->count && r == 0; i++) {
-		kvp_record_encode(&record, key_of(m->records[i]),
-				  kvp_value_bytes(m->records[i]->value));
+	for (size_t i = 0; i < m->file.count && r == 0; i++) {
+		kvp_record_encode(&record,
+				  memory_record_key(m->file.records[i]),
+				  kvp_value_bytes(m->file.records[i]->value));
 		r = visit(arg, (struct kvp_bytes){ (char *)&record,
 						   sizeof(record) });
 	}
@@ -242,16 +124,16 @@ static int memory_write(struct kvp_store *store, struct kvp_bytes key,
 			struct kvp_edit *edit, struct kvp_value **ret_value)
 {
 	struct memory *m = memory(store);
-	struct record *record = last_of(m, key);
+	struct memory_record *record = memory_file_last(&m->file, key);
 	struct kvp_value *value = NULL;
-	int fault = begin(m);
+	int fault = begin_change(m);
 	int r;
 
 	if (fault > 0)
 		return fault;
 	/* to count is slow, and fewer records cannot have that many keys */
-	if (!record && m->count >= KVP_MAX_KEYS &&
-	    count_keys(m) >= KVP_MAX_KEYS)
+	if (!record && m->file.count >= KVP_MAX_KEYS &&
+	    memory_file_count_keys(&m->file) >= KVP_MAX_KEYS)
 		r = KVP_MAX_UNIQUE_KEYS;
 	else
 		r = apply_twice(store, edit, record ? record->value : NULL,
@@ -264,54 +146,138 @@ static int memory_write(struct kvp_store *store, struct kvp_bytes key,
 	}
 	if (value && record) {
 		kvp_value_set(&record->value, value);
-		drop_others(m, key, record);
+		memory_file_drop_others(&m->file, key, record);
 	} else if (value) {
-		add(m, key, value, edit->id);
+		memory_file_add(&m->file, key, value, edit->id);
 	}
 	*ret_value = value;
 	return 0;
 }
 
-static int memory_delete(struct kvp_store *store, struct kvp_bytes key)
+static int memory_delete(struct kvp_store *store, const struct kvp_bytes *keys,
+			 size_t count, bool *ret_found)
 {
 	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_change(m);
 
 	if (r)
 		return r;
-	if (!first_of(m, key))
-		return KVP_ABSENT;
-	drop_others(m, key, NULL);
+	for (size_t i = 0; i < count; i++)
+		ret_found[i] = memory_file_first(&m->file, keys[i]);
+	for (size_t i = 0; i < count; i++)
+		if (ret_found[i])
+			memory_file_drop_others(&m->file, keys[i], NULL);
 	return 0;
+}
+
+static void clear(struct memory *m)
+{
+	memory_file_drop_first(&m->file, m->file.count);
+	m->clears++;
 }
 
 static int memory_clear(struct kvp_store *store)
 {
 	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_change(m);
 
-	if (r == 0) {
-		drop_first(m, m->count);
-		m->clears++;
-	}
+	if (r == 0)
+		clear(m);
 	return r;
 }
 
+static int memory_snapshot(struct kvp_store *store, struct kvp_index *ret_index)
+{
+	struct memory *m = memory(store);
+	struct kvp_index index;
+	int r = begin_reading(m);
+
+	kvp_index_init(&index);
+	for (size_t i = 0; i < m->file.count && r == 0; i++)
+		r = kvp_index_append(&index,
+				     memory_record_key(m->file.records[i]),
+				     m->file.records[i]->value,
+				     m->file.records[i]->id);
+	if (r)
+		kvp_index_release(&index);
+	else
+		*ret_index = index;
+	return r;
+}
+
+/* Whether the records that THEN had are still there, in front of others. */
+static bool is_unchanged(const struct memory *m, const struct kvp_entry *then)
+{
+	const struct kvp_value *value = NULL; /* of the last of them */
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->file.count; i++)
+		if (memory_record_has_key(m->file.records[i], then->key) &&
+		    ++n == then->records)
+			value = m->file.records[i]->value;
+	return n == 0 ||
+	       memory_file_last(&m->file, then->key)->value == then->value ||
+	       (n > then->records &&
+		kvp_bytes_equal(kvp_value_bytes(value),
+				kvp_value_bytes(then->value)));
+}
+
+static int memory_clear_seen(struct kvp_store *store,
+			     const struct kvp_index *seen)
+{
+	struct memory *m = memory(store);
+	const struct kvp_entry *then;
+	size_t cursor = 0;
+	int r = begin_change(m);
+
+	if (r)
+		return r;
+	while ((then = kvp_index_next(seen, &cursor)))
+		if (is_unchanged(m, then))
+			memory_file_drop_first_of(&m->file, then->key,
+						  then->records);
+	memory_file_drop_first_of(&m->file, (struct kvp_bytes){ "", 0 },
+				  seen->empty_keys);
+	m->clears += m->file.count == 0;
+	return 0;
+}
+
+static int memory_restore(struct kvp_store *store, struct kvp_bytes bytes)
+{
+	struct memory *m = memory(store);
+	const struct kvp_record *raw = (const struct kvp_record *)bytes.data;
+	size_t before = m->file.count;
+	int r = begin_change(m);
+
+	if (r)
+		return r;
+	for (size_t i = 0; i < bytes.len / KVP_RECORD_SIZE; i++)
+		memory_file_add_pair(&m->file,
+				     &(struct kvp_pair){
+					     kvp_record_key(&raw[i]),
+					     kvp_record_value(&raw[i]) });
+	memory_file_drop_first(&m->file, before);
+	m->clears += m->file.count == 0;
+	return 0;
+}
+
 /* FROM's last record gets TO's value; FROM's goes to a new record of TO. */
-static void exchange(struct memory *m, struct record *from, struct record *to)
+static void exchange(struct memory *m, struct memory_record *from,
+		     struct memory_record *to)
 {
 	struct kvp_value *value = kvp_value_ref(from->value);
 	uint64_t id = from->id;
 
 	kvp_value_set(&from->value, to->value);
 	from->id = to->id;
-	for (size_t i = 0; i < m->count; i++)
-		if (has_key(m->records[i], key_of(to)))
-			m->records[i]->id = id;
-	add(m, key_of(to), value, 0);
-	drop_others(m, key_of(from), from);
-	to = m->records[m->count - 1];
-	drop_others(m, key_of(to), to);
+	for (size_t i = 0; i < m->file.count; i++)
+		if (memory_record_has_key(m->file.records[i],
+					  memory_record_key(to)))
+			m->file.records[i]->id = id;
+	memory_file_add(&m->file, memory_record_key(to), value, 0);
+	memory_file_drop_others(&m->file, memory_record_key(from), from);
+	to = m->file.records[m->file.count - 1];
+	memory_file_drop_others(&m->file, memory_record_key(to), to);
 	kvp_value_unref(value);
 }
 
@@ -319,9 +285,9 @@ static int memory_rename(struct kvp_store *store, struct kvp_bytes from_key,
 			 struct kvp_bytes to_key, enum kvp_rename how)
 {
 	struct memory *m = memory(store);
-	struct record *from = last_of(m, from_key);
-	struct record *to = last_of(m, to_key);
-	int r = begin(m);
+	struct memory_record *from = memory_file_last(&m->file, from_key);
+	struct memory_record *to = memory_file_last(&m->file, to_key);
+	int r = begin_change(m);
 
 	if (r)
 		return r;
@@ -332,75 +298,144 @@ static int memory_rename(struct kvp_store *store, struct kvp_bytes from_key,
 	if (from == to)
 		return 0;
 	if (!to) {
-		drop_others(m, from_key, from);
-		set_key(from, to_key);
+		memory_file_drop_others(&m->file, from_key, from);
+		memory_record_set_key(from, to_key);
 	} else if (how == KVP_RENAME_EXCHANGE) {
 		exchange(m, from, to);
 	} else {
 		kvp_value_set(&to->value, from->value);
 		to->id = from->id;
-		drop_others(m, from_key, NULL);
-		drop_others(m, to_key, to);
+		memory_file_drop_others(&m->file, from_key, NULL);
+		memory_file_drop_others(&m->file, to_key, to);
 	}
 	return 0;
 }
 
-static int memory_append(struct kvp_store *store,
-			 const struct kvp_pair *records, size_t count)
+static void add_batch(struct memory *m, const struct kvp_batch *batch)
+{
+	struct kvp_pair pair;
+	size_t cursor = 0;
+
+	while (kvp_batch_next(batch, &cursor, &pair))
+		memory_file_add_pair(&m->file, &pair);
+}
+
+static int memory_append(struct kvp_store *store, const struct kvp_batch *batch)
 {
 	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_change(m);
 
-	for (size_t i = 0; i < count && r == 0; i++)
-		add_pair(m, &records[i]);
+	if (r == 0)
+		add_batch(m, batch);
 	return r;
 }
 
-static size_t count_keys_of(const struct kvp_pair *records, size_t count)
-{
-	size_t keys = 0;
-
-	for (size_t i = 0; i < count; i++) {
-		size_t twin = 0;
-
-		while (!kvp_bytes_equal(records[twin].key, records[i].key))
-			twin++;
-		keys += twin == i;
-	}
-	return keys;
-}
-
-static int memory_load(struct kvp_store *store, const struct kvp_pair *records,
-		       size_t count)
+static int memory_load(struct kvp_store *store, const struct kvp_batch *batch)
 {
 	struct memory *m = memory(store);
-	size_t before = m->count;
-	int r = begin(m);
+	size_t before = m->file.count;
+	int r = begin_change(m);
 
 	if (r)
 		return r;
-	if (count_keys_of(records, count) > KVP_MAX_KEYS)
-		return KVP_MAX_UNIQUE_KEYS;
 	/* the old ones go last: a key that stays keeps its id */
-	for (size_t i = 0; i < count; i++)
-		add_pair(m, &records[i]);
-	drop_first(m, before);
+	add_batch(m, batch);
+	memory_file_drop_first(&m->file, before);
 	return 0;
 }
 
+static void memory_report(struct kvp_store *store,
+			  struct kvp_report *ret_report)
+{
+	const struct memory *m = memory(store);
+
+	*ret_report = (struct kvp_report){ 0 };
+	for (size_t i = 0; i < m->file.count; i++) {
+		struct kvp_pair pair = memory_record_pair(m->file.records[i]);
+
+		kvp_report_add(ret_report, pair.key, kvp_report_marks(&pair),
+			       memory_file_is_entry(&m->file, i));
+	}
+}
+
+/* It has been made just now. */
 static int memory_is_stale(struct kvp_store *store, bool *ret_stale)
 {
-	struct memory *m = memory(store);
-	int r = begin(m);
+	int r = begin_reading(memory(store));
 
 	if (r == 0)
-		*ret_stale = m->exists && m->stale;
+		*ret_stale = false;
 	return r;
 }
 
 static int memory_refresh(struct kvp_store *store)
 {
-	return begin(memory(store));
+	return begin_reading(memory(store));
+}
+
+static int memory_look(struct kvp_store *store)
+{
+	(void)store;
+	return 0;
+}
+
+static void memory_end_look(struct kvp_store *store)
+{
+	(void)store;
+}
+
+static int memory_clear_stale(struct kvp_store *store, bool *ret_cleared)
+{
+	int r = begin_change(memory(store));
+
+	if (r == 0)
+		*ret_cleared = false;
+	return r;
+}
+
+static const char *memory_path(const struct kvp_store *store)
+{
+	(void)store;
+	return "/memory";
+}
+
+static bool memory_is_writable(const struct kvp_store *store)
+{
+	(void)store;
+	return true;
+}
+
+static void memory_keep_out(struct kvp_store *store, dev_t dev)
+{
+	(void)store;
+	(void)dev;
+}
+
+static bool memory_leads_through(const struct kvp_store *store,
+				 const struct stat *directory)
+{
+	(void)store;
+	(void)directory;
+	return false;
+}
+
+static size_t memory_holders(const struct kvp_store *store, pid_t pids[],
+			     size_t max)
+{
+	(void)store;
+	(void)pids;
+	(void)max;
+	return 0;
+}
+
+static bool memory_wants_exclusive(const struct kvp_store *store)
+{
+	return ((const struct memory *)store)->wants_exclusive;
+}
+
+static int memory_try_lock(struct kvp_store *store, bool exclusive)
+{
+	return begin(memory(store), exclusive);
 }
 
 static int memory_watch(struct kvp_store *store, bool on)
@@ -417,27 +452,31 @@ static void memory_status(struct kvp_store *store,
 	const struct memory *m = memory(store);
 
 	/* it does not know, so there always may be something new */
-	*ret_status = (struct kvp_status){ .generation = ++looks,
+	looks++;
+	*ret_status = (struct kvp_status){ .generation = looks,
+					   .order = looks,
+					   .state = looks,
+					   .foreign = looks,
 					   .clears = m->clears };
-	if (!m->exists)
+	if (!m->file.exists)
 		return;
 	ret_status->exists = true;
-	ret_status->records = m->count;
-	ret_status->keys = count_keys(m);
-	for (size_t i = 0; i < m->count; i++)
-		ret_status->empty_keys += m->records[i]->key_len == 0;
+	ret_status->records = m->file.count;
+	ret_status->keys = memory_file_count_keys(&m->file);
+	for (size_t i = 0; i < m->file.count; i++)
+		ret_status->empty_keys += m->file.records[i]->key_len == 0;
 	ret_status->st.st_mode = S_IFREG | 0600;
-	ret_status->st.st_size = (off_t)(m->count * KVP_RECORD_SIZE);
+	ret_status->st.st_size = (off_t)(m->file.count * KVP_RECORD_SIZE);
 }
 
 static uint64_t memory_new_id(struct kvp_store *store)
 {
-	return ++memory(store)->last_id;
+	return ++memory(store)->file.last_id;
 }
 
 static int memory_sync_descriptor(struct kvp_store *store)
 {
-	errno = -begin(memory(store));
+	errno = -begin_reading(memory(store));
 	return -1;
 }
 
@@ -445,8 +484,8 @@ static void memory_free(struct kvp_store *store)
 {
 	struct memory *m = memory(store);
 
-	drop_first(m, m->count);
-	free(m->records);
+	memory_file_drop_first(&m->file, m->file.count);
+	free(m->file.records);
 	free(m);
 }
 
@@ -458,23 +497,38 @@ static const struct kvp_store_ops memory_ops = {
 	.write = memory_write,
 	.delete = memory_delete,
 	.clear = memory_clear,
+	.snapshot = memory_snapshot,
+	.clear_seen = memory_clear_seen,
+	.restore = memory_restore,
 	.rename = memory_rename,
 	.append = memory_append,
 	.load = memory_load,
+	.report = memory_report,
 	.is_stale = memory_is_stale,
+	.clear_stale = memory_clear_stale,
 	.refresh = memory_refresh,
+	.look = memory_look,
+	.end_look = memory_end_look,
 	.status = memory_status,
 	.new_id = memory_new_id,
 	.sync_descriptor = memory_sync_descriptor,
 	.watch = memory_watch,
+	.path = memory_path,
+	.is_writable = memory_is_writable,
+	.keep_out = memory_keep_out,
+	.leads_through = memory_leads_through,
+	.holders = memory_holders,
+	.wants_exclusive = memory_wants_exclusive,
+	.try_lock = memory_try_lock,
 	.free = memory_free,
+	.abandon = memory_free,
 };
 
 struct kvp_store *store_memory_new(enum kvp_mode mode)
 {
-	struct memory *m = must(calloc(1, sizeof(*m)));
+	struct memory *m = memory_must(calloc(1, sizeof(*m)));
 
-	m->store = (struct kvp_store){ &memory_ops, mode };
+	m->store = (struct kvp_store){ .ops = &memory_ops, .mode = mode };
 	return &m->store;
 }
 
@@ -489,13 +543,9 @@ unsigned int store_memory_calls(const struct kvp_store *store)
 	return ((const struct memory *)store)->calls;
 }
 
-void store_memory_set_stale(struct kvp_store *store, bool stale)
-{
-	memory(store)->stale = stale;
-}
-
 void store_memory_add(struct kvp_store *store, struct kvp_bytes key,
 		      struct kvp_bytes value)
 {
-	add_pair(memory(store), &(struct kvp_pair){ key, value });
+	memory_file_add_pair(&memory(store)->file,
+			     &(struct kvp_pair){ key, value });
 }

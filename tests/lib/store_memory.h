@@ -6,7 +6,7 @@
  * by record. It shares nothing with index.h, and it can be told to fail.
  *
  * Two things are stricter than elsewhere: an edit is applied twice for each write,
- * as the contract permits; and running out of memory aborts.
+ * as the contract permits; and running out of memory aborts, but for a snapshot.
  */
 #ifndef STORE_MEMORY_H
 #define STORE_MEMORY_H
@@ -26,9 +26,6 @@ void store_memory_fail(struct kvp_store *store, unsigned int call, int result);
 
 /* How many of these calls there were. */
 unsigned int store_memory_calls(const struct kvp_store *store);
-
-/* Whether the store, if it exists, is stale; a change makes it fresh. */
-void store_memory_set_stale(struct kvp_store *store, bool stale);
 
 /* Adds a record as another program might: nothing is checked, no call counted. */
 void store_memory_add(struct kvp_store *store, struct kvp_bytes key,

@@ -24,6 +24,8 @@ struct kvp_store *store_text_open(const char *path, enum kvp_mode mode)
 	int r = kvp_store_pool_open(&config, &store);
 
 	if (r == 0)
+		r = kvp_store_refresh(store);
+	if (r == 0)
 		return store;
 	fprintf(stderr, "%s: result %d\n", path, r);
 	abort();
@@ -67,12 +69,48 @@ static size_t parse(const char *records, struct kvp_pair pairs[MOST_RECORDS])
 	return count;
 }
 
+/* Adds them to BATCH, which is of STORE; stops at the first that is refused. */
+static int collect(struct kvp_store *store, const struct kvp_pair *pairs,
+		   size_t count, struct kvp_batch *batch)
+{
+	int r = 0;
+
+	kvp_store_batch_init(store, batch);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = kvp_batch_add(batch, &pairs[i]);
+	return r;
+}
+
+int store_text_append_pairs(struct kvp_store *store,
+			    const struct kvp_pair *pairs, size_t count)
+{
+	struct kvp_batch batch;
+	int r = collect(store, pairs, count, &batch);
+
+	if (r == 0)
+		r = kvp_store_append(store, &batch);
+	kvp_batch_release(&batch);
+	return r;
+}
+
+int store_text_load_pairs(struct kvp_store *store, const struct kvp_pair *pairs,
+			  size_t count)
+{
+	struct kvp_batch batch;
+	int r = collect(store, pairs, count, &batch);
+
+	if (r == 0)
+		r = kvp_store_load(store, &batch);
+	kvp_batch_release(&batch);
+	return r;
+}
+
 int store_text_append(struct kvp_store *store, const char *records)
 {
 	struct kvp_pair pairs[MOST_RECORDS];
 	size_t count = parse(records, pairs);
 
-	return kvp_store_append(store, pairs, count);
+	return store_text_append_pairs(store, pairs, count);
 }
 
 int store_text_load(struct kvp_store *store, const char *records)
@@ -80,8 +118,45 @@ int store_text_load(struct kvp_store *store, const char *records)
 	struct kvp_pair pairs[MOST_RECORDS];
 	size_t count = parse(records, pairs);
 
-	return kvp_store_load(store, pairs, count);
+	return store_text_load_pairs(store, pairs, count);
 }
+
+int store_text_perform(struct kvp_store *store, enum store_op op, const char *a,
+		       const char *b)
+{
+	switch (op) {
+	case STORE_WRITE:
+		return store_text_write(store, a, b);
+	case STORE_DELETE:
+		return store_text_delete(store, a);
+	case STORE_RENAME:
+		return store_text_rename(store, a, b, KVP_RENAME_REPLACE);
+	case STORE_NO_REPLACE:
+		return store_text_rename(store, a, b, KVP_RENAME_NO_REPLACE);
+	case STORE_EXCHANGE:
+		return store_text_rename(store, a, b, KVP_RENAME_EXCHANGE);
+	case STORE_APPEND:
+		return store_text_append(store, a);
+	case STORE_LOAD:
+		return store_text_load(store, a);
+	case STORE_CLEAR:
+		return kvp_store_clear(store);
+	}
+	abort();
+}
+
+const struct store_change store_changes[STORE_CHANGES] = {
+	{ STORE_WRITE, "a", "9", "a=9 b=2 c=3" },
+	{ STORE_WRITE, "x", "9", "a=1 b=2 c=3 x=9" },
+	{ STORE_DELETE, "a", "", "b=2 c=3" },
+	{ STORE_RENAME, "a", "x", "x=1 b=2 c=3" },
+	{ STORE_RENAME, "a", "b", "b=1 c=3" },
+	{ STORE_NO_REPLACE, "a", "x", "x=1 b=2 c=3" },
+	{ STORE_EXCHANGE, "a", "b", "a=2 c=3 b=1" },
+	{ STORE_APPEND, "x=7 a=8", "", "a=1 b=2 c=3 x=7 a=8" },
+	{ STORE_LOAD, "x=7 a=8", "", "x=7 a=8" },
+	{ STORE_CLEAR, "", "", "" },
+};
 
 void store_text_make_file(const char *path, const char *records)
 {
@@ -161,6 +236,30 @@ const char *store_text_entries_raw(struct kvp_store *store)
 
 	clear(&text);
 	return finish(&text, kvp_store_entries_raw(store, add_pair, &text));
+}
+
+static int visit_item(void *arg, const struct kvp_item *item)
+{
+	(void)arg;
+	(void)item;
+	return 0;
+}
+
+static int visit_record(void *arg, const struct kvp_pair *record)
+{
+	(void)arg;
+	(void)record;
+	return 0;
+}
+
+int store_text_visit_entries(struct kvp_store *store)
+{
+	return kvp_store_entries(store, visit_item, NULL);
+}
+
+int store_text_visit_records(struct kvp_store *store)
+{
+	return kvp_store_entries_raw(store, visit_record, NULL);
 }
 
 const char *store_text_of_file(const char *path)

@@ -11,14 +11,23 @@
 #include "store_memory.h"
 #include "writer.h"
 
+/* Those before WRITE end a story; test_writer.c says what they mean. */
 enum deed {
 	END,
-	WRITE,	  /* TEXT at OFFSET */
-	TRUNCATE, /* to OFFSET */
+	BEGIN,
+	OPENED,
+	WRITE,	       /* TEXT at OFFSET */
+	FAILING_WRITE, /* the same, while the store fails with RESULT */
+	TRUNCATE,      /* to OFFSET */
+	EMPTY,
 	COMMIT,
 	OTHERS_WRITE, /* somebody else stores TEXT */
 	OTHERS_DELETE,
+	LOOK, /* nothing is done */
 };
+
+/* The offset of OPENED. */
+enum { PENDING = 1, APPEND = 2, STRIP = 4, STORED = 8 };
 
 struct step {
 	enum deed deed;
@@ -34,6 +43,7 @@ struct opening {
 	bool pending;
 	bool append;
 	bool strip_newline;
+	bool is_stored; /* as in struct kvp_writer_file */
 };
 
 /* A writer in the middle of one. */
@@ -42,9 +52,11 @@ struct story {
 	struct kvp_bytes key;
 	uint64_t id; /* that the writer gives to a key which it makes */
 	struct kvp_writer writer;
+	bool is_stored;
+	struct kvp_writer_file file; /* of story_file */
 };
 
-/* A story from its beginning to a step with END; TELL in restricted mode. */
+/* A story from its beginning to a step that ends it; TELL in restricted mode. */
 void story_tell(enum kvp_mode mode, const struct opening *opening,
 		const struct step *steps);
 
@@ -57,22 +69,20 @@ void story_close(struct story *f);
 
 /* Does what STEP says; *RET_VALUE and *RET_LEN as the writer's functions. */
 int story_do(struct story *f, const struct step *step,
-	     struct kvp_value **ret_value, size_t *ret_len);
+	     struct kvp_value **ret_value);
 
 /* Does STEP, whose outcome must be as it says. */
 void story_check(struct story *f, const struct step *step, const char *row);
 
-/* STEP fails with FAULT in the store, if it gets so far, and changes nothing. */
-void story_fail(struct story *f, const struct step *step, int fault,
-		const char *row);
+/* The file that the writer writes, for calls of its own. */
+const struct kvp_writer_file *story_file(struct story *f);
 
 /* The value, a reference that the caller gives back, or NULL. */
 struct kvp_value *story_stored(struct story *f);
 
 bool story_stored_is(struct story *f, const char *text);
-bool story_seen_is(struct story *f, const char *text);
 
-/* All but "failed", which is there to be changed by a failure. */
+/* All but whether the last write was refused, which a failure may change. */
 bool story_same_state(const struct kvp_writer *a, const struct kvp_writer *b);
 
 #endif

@@ -434,11 +434,58 @@ def appending_handles_of_a_new_key_lose_nothing(m):
 @case(('p', 'abcdef'), ('f', 'abcdef'))
 def shrinking_is_stored_at_once(m):
     with opened(m / 'f', O_WRONLY) as fd:
-        for size in 6, 4, 3, 0:
+        for size in 6, 4, 3:
             os.truncate(m / 'p', size)
             os.ftruncate(fd, size)
             equal(m.records(), [(key, b'abcdef'[:size]) for key in (b'p', b'f')])
             equal(os.stat(m / 'p').st_size, size)
+    os.truncate(m / 'p', 0)
+    equal(m.value('p'), b'')
+
+
+@case(('k', 'old'))
+def emptying_an_open_file_waits_for_what_is_written(m):
+    """As editors do it: the old value stays when the new one is refused."""
+    with opened(m / 'k', O_RDWR) as fd:
+        os.ftruncate(fd, 0)
+        equal(os.pread(fd, 9, 0), b'')
+        equal((os.lseek(fd, 0, os.SEEK_END), os.fstat(fd).st_size), (0, 0))
+        equal(os.stat(m / 'k').st_size, 3)
+        equal((read(m / 'k'), m.value('k')), (b'old', b'old'))
+        refused(errno.EFBIG, os.pwrite, fd, b'v' * 1023, 0)
+        os.fsync(fd)
+        equal(m.value('k'), b'old')
+        os.pwrite(fd, b'new', 0)
+        equal(m.value('k'), b'new')
+        os.ftruncate(fd, 0)
+        os.fsync(fd)
+        equal(m.value('k'), b'')
+    write(m / 'k', b'old')
+    with opened(m / 'k', O_WRONLY) as fd:
+        os.ftruncate(fd, 0)
+    eventually(lambda: m.value('k') == b'')
+
+
+@case(('k', 'old'))
+def file_emptied_by_two_descriptors_keeps_its_value_if_the_second_is_refused(m):
+    """As cp of uutils does it."""
+    for name in 'k', 'new':
+        first = os.open(m / name, O_WRONLY | O_CREAT | O_TRUNC)
+        second = os.open(m / name, O_WRONLY | O_CREAT | O_TRUNC)
+        refused(errno.EFBIG, os.write, second, b'v' * 1023)
+        os.close(second)
+        os.close(first)
+    os.stat(m / 'k')
+    equal(m.records(), [(b'k', b'old')])
+    # the second one decides, however they are closed; then the first may write
+    first = os.open(m / 'k', O_WRONLY | O_TRUNC)
+    with opened(m / 'k', O_WRONLY) as second:
+        os.ftruncate(second, 0)
+    os.fsync(first)
+    equal(m.records(), [(b'k', b'')])
+    os.write(first, b'v')
+    os.close(first)
+    equal(m.records(), [(b'k', b'v')])
 
 
 @case(('k', 'abc'))

@@ -87,7 +87,8 @@ refused_line_is_told_by_the_shell()
 			unchanged
 		done
 		# bash writes line by line
-		refuses "$reason" "$variant" -c "printf 'b=2\n%s\n' \"\$0\" >$records" "$line"
+		refuses "$reason" "$variant" -c "printf 'b=2\n%s\n' \"\$0\" >$records" \
+			"$line"
 		settle
 		unchanged
 	done
@@ -259,14 +260,18 @@ with open('$records', 'a') as records:
 	records_are a=1 n=0 n=1 n=2 last=
 	"$PYTHON" -c "import pathlib; pathlib.Path('$records').write_text('b=2\\n')"
 	records_are b=2
-	refuses 'Invalid argument' "$PYTHON" -c "
+	"$PYTHON" -c "
 with open('$records', 'r+') as records:
-    records.write('c=3\\n')"
+    text = records.read()
+    records.seek(0)
+    records.write(text.upper() + 'c=3\\n')
+    records.truncate()"
+	records_are B=2 c=3
 	refuses 'Invalid argument' "$PYTHON" -c "
 with open('$records', 'w') as records:
     records.write('c=3\\nbad\\n')"
 	refuses 'Permission denied' "$PYTHON" -c "open('mount/.kvpfs/entries', 'a')"
-	records_are b=2
+	records_are B=2 c=3
 }
 it python_appends_and_replaces_records a=1
 
@@ -328,7 +333,7 @@ files_for_reading_refuse_every_program()
 {
 	local name
 	remember
-	for name in entries pool status events; do
+	for name in entries status events; do
 		name=mount/.kvpfs/$name
 		refuses 'Permission denied' bash -c "echo a=2 >$name"
 		refuses 'Permission denied' bash -c "echo a=2 >>$name"
@@ -340,35 +345,39 @@ files_for_reading_refuse_every_program()
 }
 it files_for_reading_refuse_every_program a=1
 
-truncate_clears_records_and_refuses_other_sizes()
+truncate_cuts_records()
 {
 	remember
-	refuses 'Invalid argument' truncate -s 4 "$records"
 	refuses 'Invalid argument' truncate -s 1M "$records"
 	unchanged
+	truncate -s 4 "$records"
+	records_are a=1
 	truncate -s 0 "$records"
 	settle
 	equal "$(stat -c %s pool)" 0
 	equal "$(names -A mount)" ''
 }
-it truncate_clears_records_and_refuses_other_sizes a=1 b=2
+it truncate_cuts_records a=1 b=2
 
-writing_in_place_is_refused()
+writing_in_place_changes_records()
 {
+	bash -c "echo b=2 1<>$records"
+	records_are b=2 c=3
+	echo C=4 >in
+	dd if=in of="$records" conv=notrunc bs=1 seek=4 status=none
+	records_are b=2 C=4
 	remember
-	refuses 'Invalid argument' bash -c "echo b=2 1<>$records"
-	echo b=2 >in
-	refuses 'Invalid argument' dd if=in of="$records" conv=notrunc status=none
-	refuses 'Invalid argument' dd if=in of="$records" bs=1 seek=2 status=none
+	refuses 'Invalid argument' dd if=in of="$records" conv=notrunc bs=1 seek=3
+	refuses 'Invalid argument' dd if=in of="$records" bs=1 seek=9
 	settle
 	unchanged
 }
-it writing_in_place_is_refused a=1
+it writing_in_place_changes_records a=1 c=3
 
 directory_refuses_to_be_changed()
 {
 	remember
-	refuses 'Operation not permitted' touch mount/.kvpfs/new
+	refuses 'Operation not permitted' cp mount/a mount/.kvpfs/new
 	refuses 'Operation not permitted' mkdir mount/.kvpfs/new
 	refuses 'Operation not permitted' rm mount/.kvpfs/records
 	refuses 'Operation not permitted' rm -f mount/.kvpfs/records
@@ -391,7 +400,8 @@ listings_and_searches_do_not_meet_the_directory()
 	equal "$(names -AR mount)" 'mount: .hidden a'
 	equal "$(find mount | sort | xargs)" 'mount mount/.hidden mount/a'
 	equal "$(cd mount && bash -c 'shopt -s dotglob; echo *')" '.hidden a'
-	equal "$(cd mount && echo .*)" "$(cd "$(mktemp -d -p .)" && : >.hidden && echo .*)"
+	equal "$(cd mount && echo .*)" \
+		"$(cd "$(mktemp -d -p .)" && : >.hidden && echo .*)"
 	equal "$(cd mount && dash -c 'echo .k* .[!.]*')" '.k* .hidden'
 	equal "$(grep -r = mount || echo none)" none
 	equal "$(du -a mount | wc -l)" 3

@@ -24,11 +24,6 @@ PIDFD_GETFD = 438                       # a system call
 RECORDS = [(f'k{n}', f'{n}' * 200) for n in range(9)]
 
 
-def content(path):
-    with open(path, 'rb') as file:
-        return file.read()
-
-
 def write_records(m, flags, *pairs):
     """With close(2)'s result: that is when the pool is replaced."""
     fd = os.open(m / '.kvpfs/records', O_WRONLY | flags)
@@ -40,12 +35,12 @@ def write_records(m, flags, *pairs):
 
 
 def is_logged(m, number):
-    return os.strerror(number).encode() in content(m.log)
+    return os.strerror(number).encode() in read(m.log)
 
 
 def assert_no_room(m, number):
     """What makes the file longer is refused, in one piece; the rest is done."""
-    before = content(m.pool)
+    before = read(m.pool)
     many = [(f'many{n}', 'v' * 1000) for n in range(40)]
     for call in ((write, m / 'new', b'v'),
                  (exchange, m / 'k1', m / 'k2'),
@@ -54,7 +49,7 @@ def assert_no_room(m, number):
                  (write_records, m, O_TRUNC, *many[:8])):
         refused(number, *call)
         os.statvfs(m.dir)               # served behind the RELEASE
-        equal(content(m.pool), before)
+        equal(read(m.pool), before)
     expected = m.entries()
     equal(sorted(m.names()), sorted(expected))
     write(m / 'k1', b'a' * 1000)
@@ -68,7 +63,7 @@ def assert_no_room(m, number):
     equal(m.entries(), expected)
     equal(list(pool.flaws(m.pool)), [])
     os.truncate(m / '.kvpfs/records', 0)
-    equal(content(m.pool), b'')
+    equal(read(m.pool), b'')
     write(m / 'k', b'v')
     equal(m.records(), [(b'k', b'v')])
 
@@ -109,7 +104,7 @@ def limit_of_file_sizes_is_efbig_and_ends_nobody(m):
 
 
 def assert_refuses_changes(m, number):
-    before = content(m.pool)
+    before = read(m.pool)
     for call in ((write, m / 'k1', b'new'), (write, m / 'new', b'v'),
                  (os.unlink, m / 'k0'), (os.unlink, m / 'k8'),
                  (os.rename, m / 'k1', m / 'new'), (os.rename, m / 'k1', m / 'k2'),
@@ -119,7 +114,7 @@ def assert_refuses_changes(m, number):
                  (os.truncate, m / '.kvpfs/records', 0)):
         refused(number, *call)
         os.statvfs(m.dir)
-        equal(content(m.pool), before)
+        equal(read(m.pool), before)
     for key, value in m.entries().items():
         equal(read(os.fsencode(m.dir) + b'/' + key), value)
 
@@ -142,9 +137,7 @@ def file_system_that_becomes_read_only_is_erofs(m):
         with pool_elsewhere(m) as place, m.mounted():
             write(m / 'k0', b'changed')
             os.sync()
-            with open('/proc/self/mounts') as mounts:
-                device = next(line.split()[0] for line in mounts
-                              if line.split()[1] == place)
+            device = next(words[-2] for words in harness.mounts() if words[4] == place)
             trigger = f'/sys/fs/ext4/{os.path.basename(device)}/trigger_fs_error'
             if not os.path.exists(trigger):
                 return f'no {trigger}'
@@ -205,23 +198,17 @@ def pool_that_only_grows_keeps_every_other_key(m):
 
 def as_user(m, function):
     """kvpfs without privileges, on a pool and a mountpoint of its user."""
-    device = os.path.join(m.top, 'fuse')
     place = os.path.join(m.top, 'place')
     os.mkdir(place)
     m.pool = os.path.join(place, 'pool')
     pool.build(m.pool, *RECORDS)
-    for path in place, m.pool, m.dir:
+    for path in place, m.pool:
         os.chown(path, NOBODY, NOBODY)
-    os.mknod(device, 0o020666, os.makedev(10, 229))
-    os.chmod(device, 0o666)
-    if RUNNER or not shutil.which('fusermount3'):
-        raise Skip('needs fusermount3 and no runner')
 
     def run():
-        runner = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
-        with m.mounted(runner=runner):
+        with m.mounted(runner=harness.AS_NOBODY):
             Child(function, m, user=NOBODY).result()
-    harness.with_mounts(run, ['mount', '--bind', device, '/dev/fuse'])
+    harness.with_fuse_for_users(m, run)
 
 
 @case(options=None, root=True)
@@ -284,7 +271,7 @@ def fsync_says_what_the_pools_disk_says(m):
             os.write(fd, b'new')
             refused(errno.EIO, os.fsync, fd)
         calls = [line.split()[1].partition('(')[0]
-                 for line in content(os.path.join(m.top, 'trace')).decode().splitlines()]
+                 for line in read(os.path.join(m.top, 'trace')).decode().splitlines()]
         assert 0 < calls.index('pwrite64') < calls.index('fdatasync'), calls
         equal(m.value('k1'), b'new')
 
@@ -310,8 +297,8 @@ def slow_fsync_leaves_signals_to_who_ends_the_session(m):
 
 
 @case(*RECORDS, root=True)
-def loop_waits_again_after_the_parent_of_a_daemon_was_signalled(m):
-    """It makes their common descriptor non-blocking, so that its own reads end."""
+def loop_waits_again_when_others_have_made_its_descriptor_non_blocking(m):
+    """As whoever inherited it may."""
     fds = f'/proc/{m.pid()}/fd'
     [fuse] = [int(name) for name in os.listdir(fds)
               if os.readlink(f'{fds}/{name}') == '/dev/fuse']
@@ -336,7 +323,7 @@ def start_with(m, limit):
         return True
     program, m.program = m.program, None
     equal((program.wait(), harness.is_mounted(m.dir)), (1, False))
-    said = content(m.log)
+    said = read(m.log)
     assert said.startswith(b'kvpfs: ') or b'Too many open files' in said, said
     os.unlink(m.log)
     return False

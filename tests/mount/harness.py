@@ -21,6 +21,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import traceback
 
@@ -32,15 +33,22 @@ BUILD = os.environ.get('abs_top_builddir', os.path.dirname(os.path.dirname(KVPFS
 # Words before the program (such as valgrind), and the seconds after which a
 # program that hangs is ended, so that its test fails and the others go on.
 RUNNER = os.environ.get('KVPFS_RUNNER', '').split()
-LIMIT = os.environ.get('KVPFS_TEST_LIMIT', '60')
+LIMIT = os.environ.get('KVPFS_TEST_LIMIT', '600')
 # How often `make soak` repeats what a test does once.
 SOAK = int(os.environ.get('KVPFS_SOAK', '1'))
 NOBODY = 65534
+AS_NOBODY = ['setpriv', f'--reuid={NOBODY}', f'--regid={NOBODY}', '--clear-groups']
 CAP_SYS_ADMIN = 21
 CLONE_NEWNS = 0x20000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+MNT_DETACH = 2
 AT_FDCWD = -100
 NOREPLACE, EXCHANGE = 1, 2              # for renameat2
 CAP = 1024                              # keys that a store may hold
+
+# Two pools: each part of one tells it from the other.
+VERSIONS = [[(f'{version}{n}', version * 100) for n in range(count)]
+            for version, count in (('a', 30), ('b', 70))]
 
 libc = ctypes.CDLL(None, use_errno=True)
 cases = []
@@ -93,7 +101,7 @@ def refused(number, function, *arguments, **keywords):
 
 def eventually(condition, *arguments):
     """Bounded tries, for what happens behind a call that does not wait."""
-    for _ in range(10000):
+    for _ in range(60000):
         result = condition(*arguments)
         if result:
             return result
@@ -159,12 +167,96 @@ class Child:
         return result
 
 
+class Holder:
+    """Another process that holds a lock of the pool (PATH: of that one) and may append
+    to it. The mount is up to date when it starts."""
+
+    def __init__(self, m, kind='posix-ex', *records, path=None):
+        m.names()
+        self.process = subprocess.Popen(
+            [sys.executable, '-B', pool.__file__, 'hold', path or m.pool, kind],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        equal(self.process.stdout.readline(), 'held\n')
+        for record in records:
+            self.append(record)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.release()
+
+    def append(self, record):
+        self.process.stdin.write(record + '\n')
+        self.process.stdin.flush()
+        equal(self.process.stdout.readline(), 'appended\n')
+
+    def release(self):
+        if self.process.poll() is None:
+            self.process.communicate('\n')
+        equal(self.process.returncode, 0)
+
+
+class Flapper:
+    """Another program that takes the pool's lock for moments, again and again."""
+
+    def __init__(self, path, kind='flock-ex', seconds=0.003):
+        self.ends = threading.Event()
+        self.thread = threading.Thread(target=self.flap, args=(path, kind, seconds))
+
+    def flap(self, path, kind, seconds):
+        while not self.ends.is_set():
+            with contextlib.suppress(OSError):
+                fd = pool.try_lock(path, kind)
+                time.sleep(seconds)
+                os.close(fd)
+            time.sleep(seconds)
+
+    def __enter__(self):
+        self.thread.start()
+
+    def __exit__(self, *_):
+        self.ends.set()
+        self.thread.join()
+
+
+def interruptible(call, *arguments):
+    """A child that calls libc, since python itself repeats an interrupted call. Its
+    result is errno, or 0. No signal can come before it is caught."""
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    child = Child(lambda: ctypes.get_errno() if call(*arguments) < 0 else 0)
+    signal.signal(signal.SIGINT, before)
+    return child
+
+
+def interrupt(child):
+    """Signals the child (again, if it had not yet begun to wait)."""
+    os.kill(child.pid, signal.SIGINT)
+    return child.is_done()
+
+
+def enter_mount_namespace():
+    """One of our own, without the mounts of others: as long as there is a copy of it, a
+    mount that is unmounted goes on, and its program does not end. Returns why not."""
+    if libc.unshare(CLONE_NEWNS) != 0:
+        return 'no mount namespaces here'
+    if libc.mount(None, b'/', None, MS_REC | MS_PRIVATE, None) != 0:
+        return '/ is no mount point'
+    for words in mounts():
+        if words[words.index('-') + 1] == 'fuse.kvpfs':
+            path = re.sub(rb'\\(\d{3})', lambda found: bytes([int(found[1], 8)]),
+                          os.fsencode(words[4]))
+            libc.umount2(path, MNT_DETACH)
+    return None
+
+
 def with_mounts(function, *commands):
     """Runs the rest of a case behind mounts that only it can see."""
     def run():
-        if libc.unshare(CLONE_NEWNS) != 0:
-            return 'no mount namespaces here'
-        for command in (['mount', '--make-rprivate', '/'], *commands):
+        reason = enter_mount_namespace()
+        if reason:
+            return reason
+        for command in commands:
             if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
                 return f'cannot {" ".join(command)}'
         return function()
@@ -191,6 +283,25 @@ def read(path):
 def write(path, data, flags=os.O_WRONLY | os.O_CREAT | os.O_TRUNC):
     with opened(path, flags) as fd:
         equal(os.write(fd, data), len(data))
+
+
+def write_all(fd, data):
+    while data:
+        data = data[os.write(fd, data):]
+
+
+def control(m, name='records'):
+    """The path of a file of the directory .kvpfs."""
+    return os.path.join(m.dir, '.kvpfs', name)
+
+
+def status(m):
+    # a key that it shows may have any bytes but a newline
+    lines = os.fsdecode(read(control(m, 'status'))).split('\n')
+    equal(lines.pop(), '')
+    found = dict(entry.split('=', 1) for entry in lines)
+    equal(len(found), len(lines))
+    return found
 
 
 def is_sanitized():
@@ -225,9 +336,22 @@ def exchange(one, two):
     renameat2(one, two, EXCHANGE)
 
 
+def mounts():
+    """The lines of /proc/self/mountinfo as words; names of other mounts may have any
+    bytes."""
+    with open('/proc/self/mountinfo', errors='surrogateescape') as file:
+        return [line.split() for line in file]
+
+
 def is_mounted(directory):
-    with open('/proc/self/mountinfo') as mounts:
-        return any(line.split()[4] == directory for line in mounts)
+    return any(words[4] == directory for words in mounts())
+
+
+def umount(path):
+    """As soon as nobody is in it: an agent may be on its way through any mount that the
+    path of a pool or of a mountpoint leads to."""
+    eventually(lambda: not subprocess.call(['umount', path], stderr=subprocess.DEVNULL)
+               or not is_mounted(path))
 
 
 class Mount:
@@ -265,7 +389,7 @@ class Mount:
         arguments = ['-f', *(['-o', options] if options else []), self.pool, self.dir]
         with open(self.log, 'ab') as log:
             self.program = subprocess.Popen(
-                ['timeout', '--foreground', '-k', '5', LIMIT, *runner, *RUNNER, KVPFS,
+                ['timeout', '--foreground', '-k', '60', LIMIT, *runner, *RUNNER, KVPFS,
                  *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         eventually(lambda: is_mounted(self.dir) or self.program.poll() is not None)
@@ -308,13 +432,24 @@ class Mount:
 
     def clean_up(self):
         """Whatever state a failure left: no mount and no program remain."""
+        if is_mounted(self.dir):
+            # -f ends what waits for an answer, be it the program itself
+            command = ['umount', '-fl'] if os.geteuid() == 0 else ['fusermount3', '-uz']
+            subprocess.run([*command, self.dir], check=False)
         if self.program is not None:
             self.program.terminate()
             self.program.wait()         # `timeout` sees to it that this ends
             self.program = None
-        if is_mounted(self.dir):
-            command = ['umount', '-l'] if os.geteuid() == 0 else ['fusermount3', '-uz']
-            subprocess.run([*command, self.dir], check=False)
+
+
+def why_no_user_mount():
+    """The reason why users cannot mount here, and unmount again, or None."""
+    helper = shutil.which('fusermount3')
+    if not helper or not os.stat(helper).st_mode & stat.S_ISUID:
+        return '/dev/fuse is of no use to users without a set-uid fusermount3'
+    if not os.path.exists('/etc/mtab'):
+        return 'fusermount3 unmounts nothing without /etc/mtab'
+    return None
 
 
 def why_no_mount():
@@ -329,11 +464,30 @@ def why_no_mount():
         if not int(fields['CapEff'], 16) >> CAP_SYS_ADMIN & 1:
             return '/dev/fuse is of no use without CAP_SYS_ADMIN'
         return None
-    for directory in os.get_exec_path():
-        helper = os.path.join(directory, 'fusermount3')
-        if os.path.exists(helper) and os.stat(helper).st_mode & stat.S_ISUID:
-            return None
-    return '/dev/fuse is of no use without root or a set-uid fusermount3'
+    return why_no_user_mount()
+
+
+def with_fuse_for_users(m, function):
+    """As with_mounts, where any user may open /dev/fuse, as on most systems, and mount
+    at m.dir."""
+    device = os.path.join(m.top, 'fuse')
+    reason = why_no_user_mount()
+    if reason or RUNNER or not shutil.which('setpriv'):
+        raise Skip(reason or 'needs setpriv and no runner')
+    try:
+        os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(10, 229))
+    except PermissionError:
+        raise Skip('cannot make devices here') from None
+    os.chmod(device, 0o666)
+    os.chown(m.dir, NOBODY, NOBODY)
+
+    def run_there():
+        try:
+            Child(lambda: os.close(os.open('/dev/fuse', os.O_RDWR)), user=NOBODY).result()
+        except OSError:
+            return 'other users cannot open /dev/fuse'
+        return function()
+    with_mounts(run_there, ['mount', '--bind', device, '/dev/fuse'])
 
 
 def skip_all_if_impossible():
@@ -374,9 +528,14 @@ def run(function, records, options, root):
     return '', ''
 
 
-def main():
-    skip_all_if_impossible()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+def main(needs_mounts=True):
+    if needs_mounts:
+        skip_all_if_impossible()
+    os.umask(0o022)
+    # whoever started this in the background has them ignored
+    for number in signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chosen = [entry for entry in cases
               if len(sys.argv) == 1 or entry[0].__name__ in sys.argv[1:]]
     failures = 0

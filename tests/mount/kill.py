@@ -19,7 +19,8 @@ from os import O_APPEND, O_CREAT, O_TRUNC, O_WRONLY
 
 import harness
 import pool
-from harness import Child, case, equal, eventually, exchange, figures, opened, read, rounds, write
+from harness import (Child, case, equal, eventually, exchange, figures, opened, read,
+                     rounds, write)
 
 CLIENTS = 3
 KEYS = 8                                # of each client
@@ -226,7 +227,8 @@ def check_remount(m, options):
 def shuffle_pool(m):
     """The same entries with repeats, records that are none, and a cut tail."""
     entries = list(m.entries().items())
-    repeats = [(key, b'an earlier value') for key, _ in entries if random.randrange(3) == 0]
+    repeats = [(key, b'an earlier value') for key, _ in entries
+               if random.randrange(3) == 0]
     random.shuffle(entries)
     records = repeats + entries + ODD[:1]
     if random.randrange(2):

@@ -14,7 +14,7 @@ import subprocess
 
 import harness
 import pool
-from harness import Skip, equal, eventually
+from harness import Skip, equal
 
 NAMES = 'hv_kvp_daemon', 'hypervkvpd'   # as Debian and as Fedora call it
 PLACES = os.environ.get('PATH', '') + ':/usr/local/sbin:/usr/sbin:/sbin'
@@ -62,9 +62,10 @@ class Daemon:
         settings = [f'{name}={end.fileno()}' for name, end in ends.items()]
         with device, gate, open(log, 'ab') as errors:
             self.process = subprocess.Popen(
-                ['timeout', '--foreground', '-k', '5', harness.LIMIT, 'env',
-                 f'LD_PRELOAD={SHIM}', f'KVP_POOLS={directory}', *settings,
-                 found[0], '-n'],
+                ['timeout', '--foreground', '-k', '60', harness.LIMIT, 'env',
+                 # whose paths may have no space
+                 f'LD_PRELOAD=./{os.path.basename(SHIM)}', f'KVP_POOLS={directory}',
+                 *settings, found[0], '-n'], cwd=os.path.dirname(SHIM),
                 pass_fds=[end.fileno() for end in ends.values()],
                 stdin=subprocess.DEVNULL, stdout=errors, stderr=errors)
         self.ends = [self.device, self.gate][:1 + gated]

@@ -14,12 +14,23 @@ export LC_ALL=C.UTF-8
 umask 022
 
 tests=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
-PYTHON=${PYTHON:-$(PATH=/usr/bin:$PATH command -v python3)}
+PYTHON=${PYTHON:-$(PATH=/usr/bin:$PATH command -v python3)} || {
+	echo '1..0 # SKIP needs python3'
+	exit 77
+}
+# Started in the background, or by nohup(1), it ignores signals that tests send; no
+# shell can change that for itself.
+if ((0x$(sed -n 's/^SigIgn:[[:space:]]*//p' /proc/$$/status) & 0x4003)); then
+	exec "$PYTHON" -c 'import os, signal, sys
+for number in signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE:
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])' "$BASH" "$0" "$@"
+fi
 KVPFS=$(realpath -m "${KVPFS:-${abs_top_builddir:-$tests/../..}/src/kvpfs}")
 export KVPFS
 # Words before the program (such as valgrind), and the seconds after which a
 # program that hangs is ended, so that its test fails and the others go on.
-read -ra runner <<<"timeout --foreground -k 5 ${KVPFS_TEST_LIMIT:-60} ${KVPFS_RUNNER:-}"
+read -ra runner <<<"timeout --foreground -k 60 ${KVPFS_TEST_LIMIT:-600} ${KVPFS_RUNNER:-}"
 
 only=("$@")
 number=0
@@ -59,7 +70,7 @@ refuses()
 eventually()
 {
 	local try
-	for ((try = 0; try < 500; try++)); do
+	for ((try = 0; try < 12000; try++)); do
 		! "$@" >"$top/tried" || return 0
 		sleep 0.01
 	done
@@ -68,12 +79,22 @@ eventually()
 	return 1
 }
 
+# Sets `mountpoints`. The file is read at once: read(1) goes back to the end of each line,
+# where other lines may be by then, as others mount and unmount.
+find_mountpoints()
+{
+	mapfile -t mountpoints </proc/self/mountinfo
+	mountpoints=("${mountpoints[@]#* * * * }")
+	mountpoints=("${mountpoints[@]%% *}")
+}
+
 is_mounted()
 {
-	local mountpoint
-	while read -r _ _ _ _ mountpoint _; do
+	local mountpoints mountpoint
+	find_mountpoints
+	for mountpoint in "${mountpoints[@]}"; do
 		[[ $mountpoint != "$1" ]] || return 0
-	done </proc/self/mountinfo
+	done
 	return 1
 }
 
@@ -82,13 +103,23 @@ is_gone() { ! is_mounted "$1"; }
 # It is gone, or a zombie that nobody has waited for yet.
 has_ended() { [[ ! -e /proc/$1 || $(<"/proc/$1/stat") == *') Z '* ]] 2>/dev/null; }
 
-# The pids of programs whose last argument is this mountpoint.
+# Whether the last argument of process $1 is this mountpoint.
+serves()
+{
+	local words
+	mapfile -d '' words <"/proc/$1/cmdline" && [[ ${words[*]: -1} == "$2" ]]
+}
+
+# The pids of programs that serve this mountpoint, but for their children.
 daemons_of()
 {
-	local process words
+	local process stat
 	for process in /proc/[0-9]*; do
-		mapfile -d '' words <"$process/cmdline" || continue
-		[[ ${words[*]: -1} != "$1" ]] || echo "${process#/proc/}"
+		process=${process#/proc/}
+		serves "$process" "$1" || continue
+		read -r stat <"/proc/$process/stat" || continue
+		read -r _ stat _ <<<"${stat##*) }"
+		serves "$stat" "$1" || echo "$process"
 	done 2>/dev/null
 }
 
@@ -155,14 +186,15 @@ unmount_lazily()
 # Whatever state a failure left: no mount and no program remain.
 sweep()
 {
-	local mountpoint pid
+	local mountpoints mountpoint pid
 	[[ ! -e $scratch/pids ]] || while read -r pid; do
 		kill "$pid"
 	done <"$scratch/pids" 2>/dev/null
 	rm -f "$scratch/pids"
-	while read -r _ _ _ _ mountpoint _; do
+	find_mountpoints
+	for mountpoint in "${mountpoints[@]}"; do
 		[[ $mountpoint != "$scratch"/* ]] || unmount_lazily "$mountpoint"
-	done </proc/self/mountinfo
+	done
 	wait
 }
 

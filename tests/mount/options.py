@@ -191,21 +191,6 @@ def umask_overrides_the_mode(m):
         equal(os.stat(m.dir).st_mode, stat.S_IFDIR | 0o750)
 
 
-@case(('k', 'v'), options='attr_timeout=60,entry_timeout=60')
-def timeouts_do_not_hide_changes_made_through_the_mount(m):
-    for value in b'a longer value', b's', b'':
-        write(m / 'k', value)
-        eventually(lambda wanted=value: os.stat(m / 'k').st_size == len(wanted))
-        equal(read(m / 'k'), value)
-    os.rename(m / 'k', m / 'l')
-    refused(errno.ENOENT, os.stat, m / 'k')
-    equal(os.stat(m / 'l').st_size, 0)
-    os.unlink(m / 'l')
-    refused(errno.ENOENT, os.stat, m / 'l')
-    write(m / 'l', b'v')
-    equal(read(m / 'l'), b'v')
-
-
 # Other users
 
 def as_nobody(function, *arguments):

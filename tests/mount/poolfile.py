@@ -19,11 +19,6 @@ from harness import case, equal, opened, read, refused, write
 NOISE = b'\0stale bytes\xff'
 
 
-def content(path):
-    with open(path, 'rb') as file:
-        return file.read()
-
-
 # Reading what others wrote
 
 @case((b'k' + NOISE, b'v' + NOISE), (b'e' + NOISE, NOISE), (NOISE, b'no entry'))
@@ -55,9 +50,9 @@ def record_with_an_empty_key_is_no_entry_and_stays(m):
     equal(m.records(), [(b'', b'value'), (b'k', b'w'), (b'', b''), (b'l', b'x')])
 
 
-@case((b'k' * 512, b'v' * 2048), ('next', 'w'))
+@case(('next', 'w'), (b'k' * 512, b'v' * 2048))
 def fields_without_a_nul_end_at_their_width(m):
-    equal(m.names(), [b'k' * 512, b'next'])
+    equal(m.names(), [b'next', b'k' * 512])
     equal(read(m / ('k' * 512)), b'v' * 2048)
     os.unlink(m / 'next')
     equal(m.records(), [(b'k' * 512, b'v' * 2048)])
@@ -96,13 +91,13 @@ def cut_tail_is_ignored_and_kept_by_reading_and_overwritten_by_a_new_key(m):
         pool.build(m.pool, ('k', 'v'))
         with open(m.pool, 'ab') as file:
             file.write(tail)
-        before = content(m.pool)
+        before = read(m.pool)
         m.mount()
         equal(m.names(), [b'k'])
         equal(read(m / 'k'), b'v')
-        equal(content(m.pool), before)
+        equal(read(m.pool), before)
         write(m / 'n', b'w')
-        equal(content(m.pool), pool.encode('k', 'v') + pool.encode('n', 'w'))
+        equal(read(m.pool), pool.encode('k', 'v') + pool.encode('n', 'w'))
         m.unmount()
 
 
@@ -113,7 +108,7 @@ def cut_tail_never_becomes_part_of_a_record(m):
     os.unlink(m / 'k')
     write(m / 'l', b'x')
     write(m / 'n', b'y')
-    equal(content(m.pool), pool.encode('l', 'x') + pool.encode('n', 'y'))
+    equal(read(m.pool), pool.encode('l', 'x') + pool.encode('n', 'y'))
 
 
 # What mounting does to the file
@@ -121,7 +116,7 @@ def cut_tail_never_becomes_part_of_a_record(m):
 @case((b'k' + NOISE, b'v' + NOISE), options=None)
 def mounting_and_reading_change_neither_content_nor_times(m):
     os.utime(m.pool, ns=(1, 1111111111123456789))
-    before, bytes_before = os.stat(m.pool), content(m.pool)
+    before, bytes_before = os.stat(m.pool), read(m.pool)
     m.mount()
     equal(m.names(), [b'k'])
     equal(read(m / 'k'), b'v')
@@ -132,7 +127,7 @@ def mounting_and_reading_change_neither_content_nor_times(m):
     after = os.stat(m.pool)
     equal((after.st_mtime_ns, after.st_ctime_ns, after.st_ino, after.st_mode),
           (before.st_mtime_ns, before.st_ctime_ns, before.st_ino, before.st_mode))
-    equal(content(m.pool), bytes_before)
+    equal(read(m.pool), bytes_before)
 
 
 @case(('k', 'v'))
@@ -234,6 +229,12 @@ def stale_pool_is_emptied_only_when_asked(m):
     equal(m.names(), [])
     m.unmount()
     equal(m.records(), [])
+    emptied = (f'kvpfs: emptied pool "{m.pool}": it was last changed before the machine '
+               'started\n').encode()
+    equal(read(m.log), emptied)
+    os.utime(m.pool, (boot_time() - 1000,) * 2)
+    with m.mounted('truncate_on_stale'):
+        equal(read(m.log), emptied)             # nothing was lost this time
 
 
 @case(('k', 'v'), options=None)

@@ -10,12 +10,13 @@ import select
 import stat
 import subprocess
 import time
-from os import O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY
+from os import O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY
 
 import harness
 import pool
 from harness import (CAP, case, equal, eventually, is_mounted, numbered,
                      opened, read, refused, with_mounts, write)
+from stream import PATIENCE
 
 NAMES = ['external', 'guest', 'auto', 'auto-external', 'auto-internal']
 SYSTEM = '/var/lib/hyperv'
@@ -47,7 +48,7 @@ def keys(m, name):
 def refusal(m, argument):
     """The one line that the program says when it mounts nothing."""
     found = subprocess.run([harness.KVPFS, '-f', argument, m.dir], capture_output=True,
-                           stdin=subprocess.DEVNULL, text=True, timeout=20, check=False)
+                           stdin=subprocess.DEVNULL, text=True, timeout=120, check=False)
     equal((found.returncode, found.stdout, found.stderr.count('\n')), (1, '', 1))
     equal(is_mounted(m.dir), False)
     return found.stderr
@@ -130,6 +131,33 @@ def number_that_no_pool_has_is_refused(m):
             m.pool = f'./{argument}'
             with m.mounted():
                 equal(read(m / 'k'), b'v')
+
+
+@case(options=None)
+def word_that_is_nothing_is_refused_with_the_names(m):
+    with Within(m.top):
+        said = refusal(m, 'Guest')
+        equal(said, 'kvpfs: cannot use pool "Guest": no such pool; there are 0 to 4, '
+              'external, guest, auto, auto-external, auto-internal, and files with a '
+              'path (./NAME), and directories of pools\n')
+        equal(os.path.exists('Guest'), False)
+        m.pool = './Guest'
+        with m.mounted():
+            equal(m.names(), [])
+
+
+@case(options=None)
+def file_that_cannot_be_a_pool_is_refused_unless_it_is_named_as_one(m):
+    for name, taken in ('notes', False), ('.kvp_pool_notes', True):
+        m.pool = os.path.join(m.top, name)
+        with open(m.pool, 'w') as file:
+            file.write('precious\n')
+        if taken:
+            with m.mounted():
+                equal(m.names(), [])
+        else:
+            assert 'not a pool' in refusal(m, m.pool)
+        equal(read(m.pool), b'precious\n')
 
 
 @case(('k', 'v'), options=None)
@@ -446,7 +474,7 @@ def options_hold_for_every_pool(m):
 def lines_of(fd, count):
     found = b''
     while found.count(b'\n') < count:
-        assert select.select([fd], [], [], 20)[0], found
+        assert select.select([fd], [], [], PATIENCE)[0], found
         found += os.read(fd, 4096)
     return found.decode().splitlines()
 
@@ -478,19 +506,6 @@ def clearing_one_pool_leaves_the_others(m):
     os.close(os.open(m / 'guest/.kvpfs/records', O_WRONLY | O_TRUNC))
     eventually(lambda: keys(m, 'guest') == [])
     equal(keys(m, 'external'), ['k', 'own0'])
-
-
-# Without inotify, the path is looked up time and again.
-@case(options=None)
-def mount_on_the_directory_of_its_pools_never_asks_itself(m):
-    deaf = harness.strace(m, 'inotify_init1:error=EMFILE')
-    m.pool = file_of(m.dir, 1)
-    pool.build(m.pool, ('k', 'v'))
-    m.mount(runner=deaf)
-    equal(m.names(), [b'k'])
-    write(m / 'k', b'w')
-    m.unmount()
-    equal(m.records(), [(b'k', b'w')])
 
 
 # Locks

@@ -10,6 +10,8 @@
 if [[ -z ${KVPFS_UNSHARED-} ]] && ((EUID == 0)) && unshare -m true 2>/dev/null; then
 	KVPFS_UNSHARED=1 exec unshare -m "$BASH" "$0" "$@"
 fi
+# As long as there is a copy of it here, a mount that others unmount goes on.
+[[ -z ${KVPFS_UNSHARED-} ]] || umount -a -l -t fuse.kvpfs 2>/dev/null
 
 # shellcheck source=lib.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
@@ -18,7 +20,7 @@ fi
 run()
 {
 	status=0
-	timeout -k 5 20 "$@" >out 2>err </dev/null || status=$?
+	timeout -k 60 120 "$@" >out 2>err </dev/null || status=$?
 }
 
 # The program ends with this status and one line on stderr that has this text;
@@ -53,7 +55,7 @@ help_goes_to_stdout_and_names_every_option()
 	equal "$status" 0
 	equal "$(<err)" ''
 	for option in MOUNTPOINT mode= truncate_on_stale ro lock_timeout= newline= uid= \
-		gid= umask= attr_timeout= entry_timeout= allow_other -f -d -s -h -V; do
+		gid= umask= allow_other -f -d -s -h -V; do
 		grep -qF -- "$option" out || equal "help without" "$option"
 	done
 }
@@ -80,33 +82,99 @@ wrong_number_of_arguments_is_a_usage_error()
 }
 options=none it wrong_number_of_arguments_is_a_usage_error
 
+missing_mountpoint_is_told_in_words()
+{
+	local word
+	for word in guest 0 "$POOL"; do
+		run "$KVPFS" "$word"
+		equal "$status" 2
+		grep -F "no mountpoint given for pool \"$word\"" err
+		equal "$(wc -l <err)" 1
+	done
+	refuses_to_mount 1 missing missing
+}
+options=none it missing_mountpoint_is_told_in_words
+
+remounting_is_refused_and_told_what_to_do()
+{
+	refuses_to_mount 1 'unmount it, and mount it' -o remount,ro "$POOL" "$MNT"
+}
+options=none it remounting_is_refused_and_told_what_to_do
+
 unknown_option_is_refused_by_name()
 {
+	is_refused()
+	{
+		local named=$1
+		shift
+		refuses_to_mount 1 "$named" "$@" "$POOL" "$MNT"
+		equal "$(<err)" "kvpfs: unknown option: $named; see kvpfs -h"
+	}
+	is_refused '-o nosuch' -o nosuch
+	is_refused '-o nosuch' -f -o debug,nosuch
+	is_refused '-o nosuch=1' -o ro,nosuch=1
+	is_refused '-o nosuch,none' -o ,nosuch,allow_other, -o none
+	is_refused '-o none --nosuch' --nosuch -o none
+	is_refused -Z -Z
 	refuses_to_mount 1 nosuch "$POOL" "$MNT" -o nosuch
-	refuses_to_mount 1 nosuch -o ro,nosuch=1 "$POOL" "$MNT"
-	refuses_to_mount 1 nosuch --nosuch "$POOL" "$MNT"
-	refuses_to_mount 1 Z -Z "$POOL" "$MNT"
 }
 options=none it unknown_option_is_refused_by_name
+
+empty_option_is_none()
+{
+	start -o '' -o ,ro,,nodev, -o , "$POOL" "$MNT"
+	equal "$(cat "$MNT/k")" v
+	grep -q " $MNT ro,.*nodev" /proc/self/mountinfo
+	stop
+}
+options=none it empty_option_is_none k=v
+
+stale_pool_is_not_emptied_for_a_refused_mount()
+{
+	local option
+	touch -d '2000-01-01' "$POOL"
+	for option in nosuch mode=other fsname=; do
+		refuses_to_mount 1 "${option%=*}" -o "truncate_on_stale,$option" \
+			"$POOL" "$MNT"
+	done
+	refuses_to_mount 1 'it would hide pool' -o truncate_on_stale "$POOL" "$scratch"
+	mkdir -p pools/.kvp_pool_1
+	cp -p "$POOL" pools/.kvp_pool_0
+	refuses_to_mount 1 'Is a directory' -o truncate_on_stale pools "$MNT"
+	cmp "$POOL" pools/.kvp_pool_0
+	pool_is k=v
+}
+options=none it stale_pool_is_not_emptied_for_a_refused_mount k=v
 
 bad_value_is_refused_by_name()
 {
 	local option
-	for option in mode=other mode= newline=other newline= \
+	for option in fsname= subtype= mode=other mode= newline=other newline= \
 		lock_timeout= lock_timeout=x lock_timeout=1x lock_timeout=-1 \
-		lock_timeout=nan lock_timeout=inf lock_timeout=1e999 \
+		lock_timeout=nan lock_timeout=inf lock_timeout=1e999 lock_timeout=0x1 \
+		'lock_timeout= 1' lock_timeout=+1 lock_timeout=1.2.3 'gid= 1' gid=+1 \
+		'uid= -18446744073709551615' uid=0x1 'umask= 7' umask=+7 \
 		uid=x uid= uid=-1 uid=99999999999 gid=1x gid=4294967296 \
-		umask=8 umask=x umask= umask=-1 umask=7777777 \
-		attr_timeout=x attr_timeout=-1 entry_timeout= entry_timeout=1s; do
+		umask=8 umask=x umask= umask=-1 umask=7777777; do
 		refuses_to_mount 1 "${option%%=*}" -o "$option" "$POOL" "$MNT"
 	done
 }
 options=none it bad_value_is_refused_by_name
 
+missing_value_is_refused_by_name()
+{
+	local option
+	for option in mode newline lock_timeout uid gid umask; do
+		refuses_to_mount 1 "option needs a value: -o $option=" \
+			-o "ro,$option" "$POOL" "$MNT"
+	done
+}
+options=none it missing_value_is_refused_by_name
+
 good_values_are_taken()
 {
 	start -s -o mode=full,newline=keep,lock_timeout=0.5,uid=1,gid=2,umask=022 \
-		-o attr_timeout=0.1,entry_timeout=2,truncate_on_stale,fsname=name "$POOL" "$MNT"
+		-o truncate_on_stale,fsname=name "$POOL" "$MNT"
 	equal "$(cat "$MNT/k")" v
 	grep -q " $MNT .* name " /proc/self/mountinfo
 	stop
@@ -175,7 +243,7 @@ options=none it mount_is_usable_when_the_command_returns k=v
 
 daemon_keeps_no_descriptor_of_its_caller()
 {
-	equal "$(timeout 20 "$KVPFS" "$POOL" "$MNT" 2>&1)" ''
+	equal "$(timeout 120 "$KVPFS" "$POOL" "$MNT" 2>&1)" ''
 	is_mounted "$MNT"
 	unmount
 }
@@ -193,6 +261,7 @@ options=none it program_started_without_standard_descriptors_works
 
 relative_paths_work()
 {
+	local mountpoint
 	mkdir elsewhere
 	cd elsewhere
 	"$KVPFS" ../pool ../mount
@@ -204,8 +273,10 @@ relative_paths_work()
 	echo new >mount/n
 	pool_is 'n=new\n'
 	unmount
-	"$KVPFS" pool mount
-	kill "$(daemons_of mount)"
+	# relative, but nobody else's
+	mountpoint=../../${MNT#"${scratch%/*}/"}
+	"$KVPFS" pool "$mountpoint"
+	kill "$(daemons_of "$mountpoint")"
 	eventually is_gone "$MNT"
 	start pool mount
 	stop
@@ -301,6 +372,7 @@ open_to_nobody()
 {
 	needs_root
 	needs setpriv
+	[[ -e /etc/mtab ]] || skip 'fusermount3 unmounts nothing without /etc/mtab'
 	mknod fuse c 10 229
 	chmod 666 fuse
 	lay_over --bind fuse /dev/fuse
@@ -336,13 +408,31 @@ fstab_line_mounts_a_pool()
 	equal "$(cat "$MNT/k")" v
 	grep " $MNT " /proc/self/mountinfo | grep -q allow_other
 	umount "$MNT"
-	echo "$POOL $MNT fuse.kvpfs defaults,_netdev,nofail,x-systemd.automount,rw 0 0" >fstab
+	local options=defaults,_netdev,nofail,x-systemd.automount,rw
+	echo "$POOL $MNT fuse.kvpfs $options 0 0" >fstab
 	mount -T fstab "$MNT"
 	echo w >"$MNT/k"
 	umount "$MNT"
 	pool_is 'k=w\n'
 }
 options=none it fstab_line_mounts_a_pool k=v
+
+mount_all_mounts_a_pool_once_whatever_it_is_called()
+{
+	install_program
+	lay_over -t tmpfs none /var/lib
+	mkdir /var/lib/hyperv
+	cp "$POOL" /var/lib/hyperv/.kvp_pool_1
+	for name in guest 1 /var/lib/hyperv/.kvp_pool_1 /var/lib/hyperv; do
+		echo "$name $MNT fuse.kvpfs defaults 0 0" >fstab
+		mount -T fstab -a
+		mount -T fstab -a
+		equal "$(grep -c " $MNT " /proc/self/mountinfo)" 1
+		equal "$(findmnt -n -o SOURCE "$MNT")" "$name"
+		umount "$MNT"
+	done
+}
+options=none it mount_all_mounts_a_pool_once_whatever_it_is_called k=v
 
 default_pool_is_that_of_the_guest()
 {
@@ -436,7 +526,7 @@ readiness_is_told_to_the_service_manager()
 		import os, socket, subprocess, sys
 		listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 		listener.bind('notify')
-		listener.settimeout(20)
+		listener.settimeout(120)
 		os.environ['NOTIFY_SOCKET'] = os.path.abspath('notify')
 		program = subprocess.Popen([os.environ['KVPFS'], '-f', *sys.argv[1:]])
 		while 'READY=1' not in listener.recv(4096).decode().split('\n'):

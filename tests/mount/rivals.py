@@ -7,6 +7,7 @@ same holds where inotify is not to be had.
 The other users are `rival`, which also asks the mount; see rival.c.
 """
 
+import contextlib
 import ctypes
 import os
 import subprocess
@@ -40,8 +41,11 @@ def set_limit(name, value):
 
 
 def enter_user_namespace():
-    """Where limits can be set, and mounts be made, that concern nobody else."""
+    """Where limits can be set, and mounts be made, that concern nobody else. The mounts
+    of others can no more be left there."""
     uid, gid = os.getuid(), os.getgid()
+    if uid == 0 and harness.enter_mount_namespace():
+        return 'no mount namespaces here'
     if ctypes.CDLL(None).unshare(CLONE_NEWUSER | harness.CLONE_NEWNS) != 0:
         return 'no user namespaces here'
     try:
@@ -76,12 +80,15 @@ def in_user_namespace(m, function):
 
 
 def watches(m):
-    """How many the program has; None: not even an instance of inotify."""
+    """How many the program has; None: not even an instance of inotify. Files that
+    it opens for a moment may be gone when they are looked at."""
     pid = m.program.pid                 # of timeout(1)
     with open(f'/proc/{pid}/task/{pid}/children') as children:
         pid = children.read().split()[0]
     for fd in os.listdir(f'/proc/{pid}/fd'):
-        if 'inotify' in os.readlink(f'/proc/{pid}/fd/{fd}'):
+        with contextlib.suppress(FileNotFoundError):
+            if 'inotify' not in os.readlink(f'/proc/{pid}/fd/{fd}'):
+                continue
             with open(f'/proc/{pid}/fdinfo/{fd}') as info:
                 return info.read().count('inotify ')
     return None

@@ -324,47 +324,6 @@ def mknod_of_a_regular_file_stores_an_empty_value(m):
 
 
 @case(('k', 'v'))
-def chmod_succeeds_only_if_nothing_changes(m):
-    os.chmod(m.pool, 0o644)
-    os.chmod(m / 'k', 0o644)
-    os.chmod(m.dir, 0o755)
-    refused(errno.EPERM, os.chmod, m / 'k', 0o600)
-    refused(errno.EPERM, os.chmod, m / 'k', 0o4644)
-    refused(errno.EPERM, os.chmod, m.dir, 0o700)
-    with opened(m / 'k', O_RDWR) as fd:
-        os.fchmod(fd, 0o644)
-        refused(errno.EPERM, os.fchmod, fd, 0o755)
-    equal(os.stat(m.pool).st_mode, stat.S_IFREG | 0o644)
-    equal(os.stat(m / 'k').st_mode, stat.S_IFREG | 0o644)
-
-
-@case(('k', 'v'))
-def chown_succeeds_only_if_nothing_changes(m):
-    owner, group = os.stat(m.pool).st_uid, os.stat(m.pool).st_gid
-    for path in m / 'k', m.dir:
-        os.chown(path, -1, -1)
-        os.chown(path, owner, -1)
-        os.chown(path, owner, group)
-        refused(errno.EPERM, os.chown, path, owner + 1, -1)
-        refused(errno.EPERM, os.chown, path, owner, group + 1)
-    equal(os.stat(m.pool).st_uid, owner)
-
-
-@case(('k', 'v'))
-def times_are_accepted_and_not_kept(m):
-    before = os.stat(m.pool)
-    for path in m / 'k', m.dir:
-        os.utime(path, (1, 1))
-        os.utime(path)
-    with opened(m / 'k', O_WRONLY) as fd:
-        os.utime(fd, ns=(5, 5))
-    after = os.stat(m.pool)
-    equal((after.st_mtime_ns, after.st_ctime_ns),
-          (before.st_mtime_ns, before.st_ctime_ns))
-    equal(os.stat(m / 'k').st_mtime_ns, before.st_mtime_ns)
-
-
-@case(('k', 'v'))
 def extended_attributes_are_not_supported(m):
     for _ in range(2):
         refused(errno.ENOTSUP, os.setxattr, m / 'k', 'user.x', b'')

@@ -119,7 +119,7 @@ static int unescape(struct kvp_bytes text, const char *set, char *out,
 
 static void escape_writes_the_set_and_ambiguous_percents_as_hex(void)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		char out[LONGEST];
 		struct kvp_bytes escaped = { out, 0 };
 
@@ -134,7 +134,7 @@ static void escape_writes_the_set_and_ambiguous_percents_as_hex(void)
 
 static void unescape_reverses_it(void)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		char out[LONGEST];
 		struct kvp_bytes text = { out, 0 };
 		size_t bad;
@@ -150,7 +150,7 @@ static void unescape_reverses_it(void)
 
 static void escape_takes_exactly_the_room_it_needs(void)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		size_t need = strlen(pairs[i].escaped);
 
 		for (size_t size = 0; size <= need; size++) {
@@ -210,7 +210,7 @@ static void unescape_does_not_look_behind_the_text(void)
 
 static void unescape_says_where_the_first_fault_is(void)
 {
-	for (size_t i = 0; i < sizeof(faults) / sizeof(*faults); i++) {
+	for (size_t i = 0; i < COUNT(faults); i++) {
 		char out[LONGEST];
 		size_t len;
 		size_t bad;
@@ -248,7 +248,7 @@ static void unescape_refuses_a_nul_that_stands_for_itself(void)
 }
 
 static const char *const sets[] = { "", "/", "\n=", "\n", "%", "/%=" };
-#define SETS (sizeof(sets) / sizeof(*sets))
+#define SETS (COUNT(sets))
 
 static bool is_hex(char c)
 {
@@ -348,29 +348,9 @@ static void every_byte_survives(void)
 		check_text((char[]){ 'a', (char)c, 'b', '\0' });
 }
 
-/* The NUMBERth text of LEN characters of TRICKY. */
-static void spell(size_t number, char *text, size_t len)
-{
-	for (size_t i = 0; i < len; i++) {
-		text[i] = TRICKY[number % (sizeof(TRICKY) - 1)];
-		number /= sizeof(TRICKY) - 1;
-	}
-	text[len] = '\0';
-}
-
 static void every_short_text_of_tricky_characters_survives(void)
 {
-	size_t count = 1;
-
-	for (size_t len = 1; len <= 4; len++) {
-		count *= sizeof(TRICKY) - 1;
-		for (size_t i = 0; i < count; i++) {
-			char text[8];
-
-			spell(i, text, len);
-			check_text(text);
-		}
-	}
+	check_each_text(TRICKY, 4, check_text);
 }
 
 /* Alphabets to take random texts from; NULL: all bytes but NUL. */

@@ -112,7 +112,7 @@ static int decode(const char *name, char key[KVP_NAME_MAX], size_t *ret_len)
 
 static void encode_escapes_what_no_name_can_hold_and_nothing_else(void)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		char name[KVP_NAME_MAX + 1];
 		size_t len;
 
@@ -125,7 +125,7 @@ static void encode_escapes_what_no_name_can_hold_and_nothing_else(void)
 
 static void decode_reverses_it(void)
 {
-	for (size_t i = 0; i < sizeof(pairs) / sizeof(*pairs); i++) {
+	for (size_t i = 0; i < COUNT(pairs); i++) {
 		struct kvp_bytes key = { NULL, 0 };
 		char buf[KVP_NAME_MAX];
 
@@ -139,7 +139,7 @@ static void decode_reverses_it(void)
 
 static void decode_refuses_what_is_the_name_of_no_key(void)
 {
-	for (size_t i = 0; i < sizeof(bad_names) / sizeof(*bad_names); i++) {
+	for (size_t i = 0; i < COUNT(bad_names); i++) {
 		char key[KVP_NAME_MAX];
 		size_t len;
 
@@ -194,7 +194,7 @@ static const struct {
 
 static void names_of_up_to_1024_bytes_are_served(void)
 {
-	for (size_t i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+	for (size_t i = 0; i < COUNT(lengths); i++) {
 		bool fits = lengths[i].name_len <= KVP_NAME_MAX;
 		char key[KVP_KEY_SIZE];
 		char name[KVP_NAME_MAX + 1];
@@ -237,7 +237,7 @@ static const struct {
 
 static void encode_is_exact_about_an_escape_at_the_limit(void)
 {
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++) {
+	for (size_t i = 0; i < COUNT(ends); i++) {
 		char key[KVP_KEY_SIZE];
 		char name[KVP_NAME_MAX + 1];
 		size_t end = strlen(ends[i].end);
@@ -266,7 +266,7 @@ static void decode_takes_up_to_1024_bytes(void)
 		{ 3000, KVP_NAME_TOO_LONG },
 	};
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		char *name = strndup(check_repeat('n', rows[i].len).data,
 				     rows[i].len);
 		char *key = malloc(KVP_NAME_MAX);
@@ -351,30 +351,15 @@ static bool name_survives(const char *name)
 	       again_len == strlen(name) && !strcmp(name, again);
 }
 
-/* The NUMBERth text of LEN characters of TRICKY. */
-static void spell(size_t number, char *text, size_t len)
+static void check_text(const char *text)
 {
-	for (size_t i = 0; i < len; i++) {
-		text[i] = TRICKY[number % (sizeof(TRICKY) - 1)];
-		number /= sizeof(TRICKY) - 1;
-	}
-	text[len] = '\0';
+	CHECK_ROW(text, key_survives(check_bytes(text)));
+	CHECK_ROW(text, name_survives(text));
 }
 
 static void every_short_text_of_tricky_characters_survives(void)
 {
-	size_t count = 1;
-
-	for (size_t len = 1; len <= 5; len++) {
-		count *= sizeof(TRICKY) - 1;
-		for (size_t i = 0; i < count; i++) {
-			char text[8];
-
-			spell(i, text, len);
-			CHECK_ROW(text, key_survives(check_bytes(text)));
-			CHECK_ROW(text, name_survives(text));
-		}
-	}
+	check_each_text(TRICKY, 5, check_text);
 }
 
 /* Alphabets to take random texts from; NULL: all bytes but NUL. */

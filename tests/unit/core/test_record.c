@@ -50,7 +50,7 @@ static void encode_puts_each_field_at_its_offset(void)
 
 static void encode_zero_fills_what_the_fields_leave(void)
 {
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+	for (size_t i = 0; i < COUNT(sizes); i++) {
 		size_t key_len = sizes[i].key_len;
 		size_t value_len = sizes[i].value_len;
 		struct kvp_bytes key = check_repeat('k', key_len);
@@ -72,7 +72,7 @@ static void encode_zero_fills_what_the_fields_leave(void)
 
 static void decode_returns_what_was_encoded(void)
 {
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+	for (size_t i = 0; i < COUNT(sizes); i++) {
 		struct kvp_bytes key = check_repeat('k', sizes[i].key_len);
 		struct kvp_bytes value = check_repeat('v', sizes[i].value_len);
 		struct kvp_record record;

@@ -16,7 +16,9 @@
 static void add(struct kvp_report *report, struct kvp_bytes key,
 		struct kvp_bytes value)
 {
-	kvp_report_add(report, &(struct kvp_pair){ key, value });
+	struct kvp_pair pair = { key, value };
+
+	kvp_report_add(report, key, kvp_report_marks(&pair), true);
 }
 
 static void add_good(struct kvp_report *report)
@@ -158,7 +160,7 @@ static void both_judge_every_kind_of_character_alike(void)
 {
 	struct kvp_bytes good = check_bytes("good");
 
-	for (size_t i = 0; i < sizeof(characters) / sizeof(*characters); i++) {
+	for (size_t i = 0; i < COUNT(characters); i++) {
 		struct kvp_bytes text = check_bytes(characters[i].text);
 		bool valid = characters[i].valid;
 		char row[16];
@@ -241,7 +243,7 @@ static const struct spelling values[] = {
 
 static void host_reads_keys_whose_first_254_units_are_valid(void)
 {
-	for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+	for (size_t i = 0; i < COUNT(keys); i++) {
 		char text[KVP_KEY_SIZE];
 		struct kvp_bytes key = spell(&keys[i], text, sizeof(text));
 		char row[16];
@@ -254,7 +256,7 @@ static void host_reads_keys_whose_first_254_units_are_valid(void)
 
 static void host_reads_values_whose_first_1022_units_are_valid(void)
 {
-	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++) {
+	for (size_t i = 0; i < COUNT(values); i++) {
 		char text[KVP_VALUE_SIZE];
 		struct kvp_bytes value = spell(&values[i], text, sizeof(text));
 		char row[16];
@@ -276,6 +278,90 @@ static void bad_bytes_that_the_host_never_gets_to_are_not_utf8_all_the_same(
 	CU_ASSERT_TRUE(is_not_utf8(key, check_bytes("value")));
 }
 
+/* How much of a field gets to the host. */
+static const struct {
+	struct spelling spelling;
+	bool is_key;
+	bool cut;
+} cuts[] = {
+	{ { "a", 254, "", true }, true, false },
+	{ { "a", 255, "", true }, true, true },
+	{ { "\xc3\xa9", 254, "", true }, true, false }, /* 508 bytes */
+	{ { "\xc3\xa9", 255, "", true }, true, true },
+	{ { EURO, 170, "", true }, true, false },
+	{ { FACE, 127, "", true }, true, false },
+	{ { FACE, 127, "a", true }, true, true },
+	{ { FACE, 126, "aaa", true }, true, true },
+	{ { FACE, 126, "a" FACE, true }, true, true },
+	{ { "a", 254, "\xff", true }, true, true },
+	{ { "a", 253, "\xff", false }, true, false }, /* none of it */
+	{ { "a", 1022, "", true }, false, false },
+	{ { "a", 1023, "", true }, false, true },
+	{ { "a", 2048, "", true }, false, true },
+	{ { EURO, 682, "", true }, false, false },
+	{ { "\xc3\xa9", 1022, "", true }, false, false },
+	{ { "\xc3\xa9", 1023, "", true }, false, true },
+	{ { FACE, 511, "", true }, false, false },
+	{ { FACE, 512, "", true }, false, true },
+	{ { "a", 1022, "\xff", true }, false, true },
+	{ { "a", 1021, "\xff", false }, false, false },
+};
+
+static void records_of_which_the_host_gets_a_part_are_counted(void)
+{
+	for (size_t i = 0; i < COUNT(cuts); i++) {
+		struct kvp_report report = { 0 };
+		char text[KVP_VALUE_SIZE];
+		struct kvp_bytes field = spell(&cuts[i].spelling, text,
+					       sizeof(text));
+		struct kvp_bytes good = check_bytes("good");
+		char row[16];
+
+		snprintf(row, sizeof(row), "row %zu", i);
+		add(&report, cuts[i].is_key ? field : good,
+		    cuts[i].is_key ? good : field);
+		CHECK_ROW(row, report.cut_for_host == cuts[i].cut);
+		CHECK_ROW(row, report.host_stopped != cuts[i].spelling.read);
+	}
+}
+
+static void record_that_is_cut_and_stops_the_host_is_not_cut(void)
+{
+	struct kvp_report report = { 0 };
+
+	add(&report, check_repeat('k', 300), check_bytes("\xff"));
+	CU_ASSERT_EQUAL(report.cut_for_host, 0);
+	CU_ASSERT_TRUE(report.host_stopped);
+}
+
+static void first_record_that_hides_others_is_named(void)
+{
+	struct kvp_report report = { 0 };
+
+	add_good(&report);
+	CU_ASSERT_EQUAL(report.first_hiding.len, 0);
+	add(&report, check_bytes("first"), check_bytes("\xff"));
+	add(&report, check_bytes("second"), check_bytes("\xff"));
+	CHECK_BYTES_EQUAL(report.first_hiding, check_bytes("first"));
+}
+
+static void keys_without_a_file_name_are_counted_once(void)
+{
+	struct kvp_report report = { 0 };
+	/* 3 bytes each in a name, of which 1024 have room */
+	struct kvp_pair listed = { check_repeat('/', 341), check_bytes("v") };
+	struct kvp_pair unlisted = { check_repeat('/', 342), check_bytes("v") };
+
+	kvp_report_add(&report, listed.key, kvp_report_marks(&listed), true);
+	CU_ASSERT_EQUAL(report.unlisted, 0);
+	kvp_report_add(&report, unlisted.key, kvp_report_marks(&unlisted),
+		       true);
+	kvp_report_add(&report, unlisted.key, kvp_report_marks(&unlisted),
+		       false);
+	CU_ASSERT_EQUAL(report.unlisted, 1);
+	CU_ASSERT_EQUAL(report.records, 3);
+}
+
 /* Pieces of random texts; UNITS of 0 is what no character begins with. */
 static const struct {
 	const char *text;
@@ -285,7 +371,7 @@ static const struct {
 	{ FACE, 2 },   { "aaaaaaaa", 8 }, { EURO EURO EURO EURO, 4 },
 	{ "\xff", 0 }, { "\xc0\xaf", 0 }, { "\xed\xa0\x80", 0 },
 };
-#define PIECES (sizeof(pieces) / sizeof(*pieces))
+#define PIECES (COUNT(pieces))
 
 /*
  * Fills TEXT at random, and reckons from the pieces whether the host can read it
@@ -353,6 +439,10 @@ static const struct check_case cases[] = {
 	CHECK_CASE(host_reads_values_whose_first_1022_units_are_valid),
 	CHECK_CASE(
 		bad_bytes_that_the_host_never_gets_to_are_not_utf8_all_the_same),
+	CHECK_CASE(records_of_which_the_host_gets_a_part_are_counted),
+	CHECK_CASE(record_that_is_cut_and_stops_the_host_is_not_cut),
+	CHECK_CASE(first_record_that_hides_others_is_named),
+	CHECK_CASE(keys_without_a_file_name_are_counted_once),
 	CHECK_CASE(random_records_are_read_as_far_as_their_pieces_say),
 };
 

@@ -53,11 +53,10 @@ static void default_path_is_used(void)
 		return;
 	}
 	if (r) {
-		printf("SKIP: %s: %s is not to be opened: %d\n", __func__,
-		       KVP_DEFAULT_POOL, r);
+		check_skip(KVP_DEFAULT_POOL " is not to be opened");
 		return;
 	}
-	CU_ASSERT_STRING_EQUAL(kvp_store_pool_path(store), KVP_DEFAULT_POOL);
+	CU_ASSERT_STRING_EQUAL(kvp_store_path(store), KVP_DEFAULT_POOL);
 	kvp_store_free(store);
 }
 
@@ -66,7 +65,7 @@ static void explicit_path_is_used(void)
 	const char *path = pool_file_new("some-pool", NULL);
 	struct kvp_store *store = store_text_open(path, KVP_MODE_RESTRICTED);
 
-	CU_ASSERT_STRING_EQUAL(kvp_store_pool_path(store), path);
+	CU_ASSERT_STRING_EQUAL(kvp_store_path(store), path);
 	CU_ASSERT_EQUAL(store_text_write(store, "key", "value"), 0);
 	CU_ASSERT_STRING_EQUAL(store_text_of_file(path), "key=value");
 	kvp_store_free(store);
@@ -236,7 +235,7 @@ static const struct {
 	{ 1, 0, false },    { 1000, 0, false },
 };
 
-#define AGES (sizeof(ages) / sizeof(*ages))
+#define AGES (COUNT(ages))
 
 static void is_stale_and_pool_is_stale_at_boot_helpers(void)
 {
@@ -263,17 +262,21 @@ static void truncate_on_stale_truncates_only_what_is_stale(void)
 	const char *path = pool_file_new("pool", NULL);
 
 	for (size_t i = 0; i < 2 * AGES; i++) {
-		const struct kvp_pool_config config = {
-			.path = path,
-			.truncate_on_stale = i < AGES,
-		};
-		bool gone = ages[i % AGES].stale && config.truncate_on_stale;
+		const struct kvp_pool_config config = { .path = path };
+		bool asked = i < AGES;
+		bool gone = asked && ages[i % AGES].stale;
+		bool cleared = !gone;
 		struct kvp_store *store = NULL;
 
 		store_text_make_file(path, "key=value");
 		set_mtime(path, boot_time() + ages[i % AGES].after_boot,
 			  ages[i % AGES].nanoseconds);
 		CU_ASSERT_EQUAL(kvp_store_pool_open(&config, &store), 0);
+		if (asked) {
+			CU_ASSERT_EQUAL(kvp_store_clear_stale(store, &cleared),
+					0);
+			CU_ASSERT_EQUAL(cleared, gone);
+		}
 		CU_ASSERT_STRING_EQUAL(store_text_of_file(path),
 				       gone ? "" : "key=value");
 		CU_ASSERT_TRUE(
@@ -285,11 +288,11 @@ static void truncate_on_stale_truncates_only_what_is_stale(void)
 static void truncate_on_stale_makes_no_file(void)
 {
 	const char *path = pool_file_new("pool", NULL);
-	const struct kvp_pool_config config = { .path = path,
-						.truncate_on_stale = true };
-	struct kvp_store *store = NULL;
+	struct kvp_store *store = store_text_open(path, KVP_MODE_RESTRICTED);
+	bool cleared = true;
 
-	CU_ASSERT_EQUAL(kvp_store_pool_open(&config, &store), 0);
+	CU_ASSERT_EQUAL(kvp_store_clear_stale(store, &cleared), 0);
+	CU_ASSERT_FALSE(cleared);
 	CU_ASSERT_STRING_EQUAL(store_text_of_file(path), "-");
 	kvp_store_free(store);
 }
@@ -305,7 +308,7 @@ static void mode_getter(void)
 		{ KVP_MODE_FULL, 512, 2048 },
 	};
 
-	for (size_t i = 0; i < sizeof(modes) / sizeof(*modes); i++) {
+	for (size_t i = 0; i < COUNT(modes); i++) {
 		struct kvp_store *store = new_store(modes[i].mode);
 
 		CU_ASSERT_EQUAL(kvp_store_mode(store), modes[i].mode);

@@ -18,7 +18,6 @@
 #include "store_text.h"
 
 #define STEPS 2000
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define NO_SLOT SIZE_MAX
 
 static const char *path;
@@ -155,6 +154,25 @@ static int do_delete(void)
 	return r;
 }
 
+static int do_delete_many(void)
+{
+	struct kvp_bytes keys[3] = { random_key(), random_key(), random_key() };
+	size_t count = check_random(4);
+	bool found[3];
+	bool found_there[3];
+	bool any = false;
+	int r = kvp_store_delete_many(store, keys, count, found);
+
+	CU_ASSERT_EQUAL(kvp_store_delete_many(memory, keys, count, found_there),
+			r);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		CU_ASSERT_EQUAL(found[i], found_there[i]);
+		cut_others(keys[i], NO_SLOT);
+		any |= found[i];
+	}
+	return r || any ? r : KVP_ABSENT;
+}
+
 static int do_rename(void)
 {
 	struct kvp_bytes from = random_key();
@@ -174,9 +192,9 @@ static int do_append(void)
 {
 	size_t count = 1 + check_random(check_random(8) ? 3 : 50);
 	const struct kvp_pair *pairs = random_pairs(count);
-	int r = kvp_store_append(store, pairs, count);
+	int r = store_text_append_pairs(store, pairs, count);
 
-	CU_ASSERT_EQUAL(kvp_store_append(memory, pairs, count), r);
+	CU_ASSERT_EQUAL(store_text_append_pairs(memory, pairs, count), r);
 	for (size_t i = 0; i < count && r == 0; i++)
 		pool_file_add(&model, pairs[i].key, pairs[i].value, 0);
 	return r;
@@ -186,14 +204,91 @@ static int do_load(void)
 {
 	size_t count = check_random(check_random(4) ? 10 : 50);
 	const struct kvp_pair *pairs = random_pairs(count);
-	int r = kvp_store_load(store, pairs, count);
+	int r = store_text_load_pairs(store, pairs, count);
 
-	CU_ASSERT_EQUAL(kvp_store_load(memory, pairs, count), r);
+	CU_ASSERT_EQUAL(store_text_load_pairs(memory, pairs, count), r);
 	if (r == 0)
 		model.count = 0;
 	for (size_t i = 0; i < count && r == 0; i++)
 		pool_file_add(&model, pairs[i].key, pairs[i].value, 0);
 	return r;
+}
+
+/* Some of the records that are there now, and some odd ones, become the pool. */
+static int do_restore(void)
+{
+	struct pool_file file = { .exists = true };
+	struct kvp_bytes bytes = { "", 0 };
+	int r;
+
+	for (size_t i = 0; i < model.count; i++)
+		if (check_random(3) > 0)
+			pool_file_add(&file, pool_file_key(&model.records[i]),
+				      pool_file_value(&model.records[i]), '~');
+	if (check_random(2) > 0)
+		pool_file_add(&file, check_bytes("\xff"),
+			      check_repeat('r', check_random(2049)), '~');
+	if (file.count > 0)
+		bytes = (struct kvp_bytes){ file.records->bytes,
+					    file.count * POOL_FILE_RECORD };
+	r = kvp_store_restore(store, bytes);
+	CU_ASSERT_EQUAL(kvp_store_restore(memory, bytes), r);
+	file.exists = file.count > 0 || model.exists;
+	pool_file_copy(&model, &file);
+	pool_file_release(&file);
+	return r;
+}
+
+/* The records of the store in memory, known by where it keeps their keys. */
+struct identities {
+	const char *keys[8 * STEPS];
+	size_t count;
+};
+
+static int note_identity(void *arg, const struct kvp_pair *record)
+{
+	struct identities *identities = arg;
+
+	identities->keys[identities->count++] = record->key.data;
+	return 0;
+}
+
+static void note_identities(struct identities *identities)
+{
+	identities->count = 0;
+	if (memory->ops->entries_raw(memory, note_identity, identities))
+		abort();
+}
+
+/* Takes a snapshot, changes something, and clears what the snapshot has. */
+static int do_clear_seen(void)
+{
+	static int (*const changes[])(void) = { do_write, do_delete, do_rename,
+						do_append };
+	static struct identities before;
+	static struct identities after;
+	struct kvp_index seen;
+	struct kvp_index memory_seen;
+	size_t slot = 0;
+
+	CU_ASSERT_EQUAL(kvp_store_snapshot(store, &seen), 0);
+	CU_ASSERT_EQUAL(kvp_store_snapshot(memory, &memory_seen), 0);
+	for (unsigned int n = check_random(6); n > 0; n--)
+		if (changes[check_random(COUNT(changes))]() == 0)
+			model.tail_size = 0;
+	note_identities(&before);
+	CU_ASSERT_EQUAL(kvp_store_clear_seen(store, &seen), 0);
+	CU_ASSERT_EQUAL(kvp_store_clear_seen(memory, &memory_seen), 0);
+	note_identities(&after);
+	for (size_t i = 0; i < before.count; i++) {
+		if (slot < after.count && after.keys[slot] == before.keys[i])
+			slot++;
+		else
+			pool_file_cut(&model, slot);
+	}
+	kvp_index_release(&seen);
+	kvp_index_release(&memory_seen);
+	return after.count < before.count || before.count == 0 ? 0 : KVP_EXISTS;
 }
 
 static int do_clear(void)
@@ -327,6 +422,20 @@ static bool reading_is_equal(void)
 	return equal;
 }
 
+static bool reports_are_equal(void)
+{
+	struct kvp_report a;
+	struct kvp_report b;
+
+	kvp_store_report(store, &a);
+	kvp_store_report(memory, &b);
+	return a.records == b.records && a.not_utf8 == b.not_utf8 &&
+	       a.cut_for_host == b.cut_for_host &&
+	       a.hidden_from_host == b.hidden_from_host &&
+	       a.unlisted == b.unlisted &&
+	       kvp_bytes_equal(a.first_hiding, b.first_hiding);
+}
+
 static bool status_is_equal(void)
 {
 	struct kvp_status status;
@@ -343,10 +452,17 @@ static const struct {
 	unsigned int share; /* of all operations */
 	int (*perform)(void);
 } ops[] = {
-	{ "write", 40, do_write },   { "delete", 12, do_delete },
-	{ "rename", 20, do_rename }, { "append", 10, do_append },
-	{ "load", 3, do_load },	     { "clear", 1, do_clear },
-	{ "reopen", 2, reopen },     { "outsider", 12, outsider },
+	{ "write", 32, do_write },
+	{ "delete", 8, do_delete },
+	{ "delete many", 4, do_delete_many },
+	{ "rename", 20, do_rename },
+	{ "append", 10, do_append },
+	{ "load", 3, do_load },
+	{ "restore", 3, do_restore },
+	{ "clear seen", 5, do_clear_seen },
+	{ "clear", 1, do_clear },
+	{ "reopen", 2, reopen },
+	{ "outsider", 12, outsider },
 };
 
 static size_t random_op(void)
@@ -367,7 +483,7 @@ static bool step(size_t op)
 	if (changed && (ops[op].perform != do_clear || model.exists))
 		model.tail_size = 0;
 	if (!pool_file_is(&model, path) || !views_are_equal() ||
-	    !reading_is_equal() || !status_is_equal())
+	    !reading_is_equal() || !status_is_equal() || !reports_are_equal())
 		return false;
 	return true;
 }

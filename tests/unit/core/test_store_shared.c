@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The store on a pool file that others use at the same time: waiting for their
- * locks and giving up, seeing what they did, and several stores on one file.
- *
- * To be linked with -Wl,--wrap=nanosleep,--wrap=clock_gettime: in the store's wait
- * for a lock the other process is told to let go, and its naps may be all the time
- * that passes.
+ * The store on a pool file that others use at the same time: finding it locked,
+ * seeing what they did, and several stores on one file.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,38 +18,9 @@
 #include "store_pool.h"
 #include "store_text.h"
 
-#define COUNT(array) (sizeof(array) / sizeof(*(array)))
-
 static const char *path;
 static struct kvp_store *store;
 static struct locker other;
-
-/* Naps while waiting for a lock; at the RELEASE_AT-th the other lets go. */
-static unsigned int naps;
-static unsigned int release_at;
-
-/* Naps alone take time (1 ms each): a slow machine has as many as a fast one. */
-static bool only_naps_count;
-
-int __real_nanosleep(const struct timespec *time, struct timespec *rest);
-int __wrap_nanosleep(const struct timespec *time, struct timespec *rest);
-int __real_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
-
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
-{
-	if (!only_naps_count)
-		return __real_clock_gettime(clock, ret);
-	*ret = (struct timespec){ .tv_nsec = naps * 1000000L };
-	return 0;
-}
-
-int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
-{
-	if (++naps == release_at)
-		locker_release(&other);
-	return __real_nanosleep(time, rest);
-}
 
 static void begin(const char *records)
 {
@@ -61,9 +28,6 @@ static void begin(const char *records)
 	store_text_make_file(path, records);
 	locker_start(&other, path);
 	store = store_text_open(path, KVP_MODE_RESTRICTED);
-	naps = 0;
-	release_at = 0;
-	only_naps_count = false;
 }
 
 static void end(void)
@@ -90,24 +54,10 @@ static int read_changed_file(void)
 	return r;
 }
 
-static int visit_item(void *arg, const struct kvp_item *item)
-{
-	(void)arg;
-	(void)item;
-	return 0;
-}
-
-static int visit_record(void *arg, const struct kvp_pair *record)
-{
-	(void)arg;
-	(void)record;
-	return 0;
-}
-
 static int list_changed_file(void)
 {
 	change_file("a=1 b=2 c=3");
-	return kvp_store_entries(store, visit_item, NULL);
+	return store_text_visit_entries(store);
 }
 
 static int refresh_changed_file(void)
@@ -116,17 +66,21 @@ static int refresh_changed_file(void)
 	return kvp_store_refresh(store);
 }
 
-static int ask_age_of_changed_file(void)
+static int take_snapshot_of_changed_file(void)
 {
-	bool stale;
+	struct kvp_index index;
+	int r;
 
 	change_file("a=1 b=2 c=3");
-	return kvp_store_is_stale(store, &stale);
+	r = kvp_store_snapshot(store, &index);
+	if (r == 0)
+		kvp_index_release(&index);
+	return r;
 }
 
 static int list_records(void)
 {
-	return kvp_store_entries_raw(store, visit_record, NULL);
+	return store_text_visit_records(store);
 }
 
 static int overwrite(void)
@@ -164,6 +118,24 @@ static int load(void)
 	return store_text_load(store, "z=7");
 }
 
+static int restore(void)
+{
+	struct pool_file_record record = pool_file_record(check_bytes("z"),
+							  check_bytes("7"), 0);
+
+	return kvp_store_restore(store, (struct kvp_bytes){ record.bytes,
+							    sizeof(record) });
+}
+
+/* Nothing was there at that moment. */
+static int clear_seen(void)
+{
+	struct kvp_index seen;
+
+	kvp_index_init(&seen);
+	return kvp_store_clear_seen(store, &seen);
+}
+
 /* Everything that needs a lock, and what it makes of "a=1 b=2 c=3". */
 static const struct {
 	const char *name;
@@ -174,7 +146,7 @@ static const struct {
 	{ "read", read_changed_file, true, "a=1 b=2 c=3" },
 	{ "entries", list_changed_file, true, "a=1 b=2 c=3" },
 	{ "refresh", refresh_changed_file, true, "a=1 b=2 c=3" },
-	{ "is_stale", ask_age_of_changed_file, true, "a=1 b=2 c=3" },
+	{ "snapshot", take_snapshot_of_changed_file, true, "a=1 b=2 c=3" },
 	{ "entries_raw", list_records, true, "a=1 b=2 c=3" },
 	{ "overwrite", overwrite, false, "a=9 b=2 c=3" },
 	{ "write new", write_new, false, "a=1 b=2 c=3 x=9" },
@@ -183,6 +155,8 @@ static const struct {
 	{ "rename", rename_over, false, "b=1 c=3" },
 	{ "append", append, false, "a=1 b=2 c=3 a=7 y=8" },
 	{ "load", load, false, "z=7" },
+	{ "restore", restore, false, "z=7" },
+	{ "clear_seen", clear_seen, false, "a=1 b=2 c=3" },
 };
 
 /* enum locker_lock tells; odd ones are exclusive. */
@@ -192,67 +166,81 @@ static bool is_exclusive(int lock)
 	       lock == LOCKER_OFD_WRITE;
 }
 
-static void check_locked_out(int lock, int timeout)
+static bool needs_less(size_t op, int lock)
 {
-	begin("a=1 b=2 c=3");
-	CU_ASSERT_TRUE(locker_take(&other, (enum locker_lock)lock));
-	kvp_store_pool_set_lock_timeout(store, timeout);
-	only_naps_count = true;
-	for (size_t i = 0; i < COUNT(ops); i++) {
-		bool allowed = ops[i].shared && !is_exclusive(lock);
-
-		naps = 0;
-		CHECK_ROW(ops[i].name,
-			  ops[i].perform() == (allowed ? 0 : KVP_LOCKED));
-		CHECK_ROW(ops[i].name, (int)naps == (allowed ? 0 : timeout));
-		CHECK_ROW(ops[i].name,
-			  strcmp(store_text_of_file(path), "a=1 b=2 c=3") == 0);
-	}
-	end();
+	return ops[op].shared && !is_exclusive(lock);
 }
 
-static void operation_without_patience_gives_up_at_once(void)
+/* While the other has LOCK. */
+static void check_locked_out(size_t op, int lock)
 {
-	for (int lock = 0; lock < LOCKER_LOCKS; lock++)
-		check_locked_out(lock, 0);
+	bool free = needs_less(op, lock);
+	int wanted = free ? 0 : KVP_LOCKED;
+
+	CHECK_ROW(ops[op].name, ops[op].perform() == wanted);
+	if (!free)
+		CHECK_ROW(ops[op].name,
+			  kvp_store_wants_exclusive(store) == !ops[op].shared);
+	CHECK_ROW(ops[op].name,
+		  kvp_store_try_lock(store, !ops[op].shared) == wanted);
+	CHECK_ROW(ops[op].name,
+		  strcmp(store_text_of_file(path), "a=1 b=2 c=3") == 0);
 }
 
-static void operation_gives_up_after_its_timeout(void)
+static void operation_gives_up_at_once_and_names_the_lock(void)
 {
-	for (int lock = 0; lock < LOCKER_LOCKS; lock++)
-		check_locked_out(lock, 3);
-}
-
-static void operation_that_waits_succeeds_after_the_release(void)
-{
-	for (size_t i = 0; i < COUNT(ops) * LOCKER_LOCKS; i++) {
-		int lock = (int)(i / COUNT(ops));
-		size_t j = i % COUNT(ops);
-
-		if (ops[j].shared && !is_exclusive(lock))
-			continue;
+	for (int lock = 0; lock < LOCKER_LOCKS; lock++) {
 		begin("a=1 b=2 c=3");
 		CU_ASSERT_TRUE(locker_take(&other, (enum locker_lock)lock));
-		kvp_store_pool_set_lock_timeout(store, 60000);
-		release_at = 2;
-		CHECK_ROW(ops[j].name, ops[j].perform() == 0);
-		CHECK_ROW(ops[j].name, naps >= 2);
-		CU_ASSERT_STRING_EQUAL(store_text_of_file(path), ops[j].after);
+		for (size_t i = 0; i < COUNT(ops); i++)
+			check_locked_out(i, lock);
 		end();
 	}
 }
 
 static void operation_that_gave_up_works_the_next_time(void)
 {
-	for (size_t i = 0; i < COUNT(ops); i++) {
+	for (size_t i = 0; i < COUNT(ops) * LOCKER_LOCKS; i++) {
+		int lock = (int)(i / COUNT(ops));
+		size_t j = i % COUNT(ops);
+
 		begin("a=1 b=2 c=3");
-		CU_ASSERT_TRUE(locker_take(&other, LOCKER_POSIX_WRITE));
-		CHECK_ROW(ops[i].name, ops[i].perform() == KVP_LOCKED);
+		CU_ASSERT_TRUE(locker_take(&other, (enum locker_lock)lock));
+		if (!needs_less(j, lock))
+			CHECK_ROW(ops[j].name, ops[j].perform() == KVP_LOCKED);
 		locker_release(&other);
-		CHECK_ROW(ops[i].name, ops[i].perform() == 0);
-		CU_ASSERT_STRING_EQUAL(store_text_of_file(path), ops[i].after);
+		CHECK_ROW(ops[j].name,
+			  kvp_store_try_lock(store, !ops[j].shared) == 0);
+		CHECK_ROW(ops[j].name, ops[j].perform() == 0);
+		CU_ASSERT_STRING_EQUAL(store_text_of_file(path), ops[j].after);
 		end();
 	}
+}
+
+/* Nor does it hide what others did before it. */
+static void lock_that_was_tried_is_free_again(void)
+{
+	for (int exclusive = 0; exclusive < 2; exclusive++) {
+		begin("a=1");
+		change_file("a=2");
+		CU_ASSERT_EQUAL(kvp_store_try_lock(store, exclusive), 0);
+		CU_ASSERT_TRUE(locker_take(&other, LOCKER_POSIX_WRITE));
+		locker_release(&other);
+		CU_ASSERT_TRUE(locker_take(&other, LOCKER_FLOCK_EXCLUSIVE));
+		locker_release(&other);
+		CU_ASSERT_TRUE(store_text_reads(store, "a", "2"));
+		end();
+	}
+}
+
+static void lock_of_a_missing_pool_is_free_and_makes_none(void)
+{
+	begin("");
+	CU_ASSERT_EQUAL(unlink(path), 0);
+	CU_ASSERT_EQUAL(kvp_store_try_lock(store, false), 0);
+	CU_ASSERT_EQUAL(kvp_store_try_lock(store, true), 0);
+	CU_ASSERT_STRING_EQUAL(store_text_of_file(path), "-");
+	end();
 }
 
 static void operation_leaves_no_lock_behind(void)
@@ -325,9 +313,59 @@ static void unchanged_pool_is_read_without_a_lock(void)
 		fd = kvp_store_sync_descriptor(store);
 		CU_ASSERT_TRUE(fd >= 0);
 		close(fd);
-		CU_ASSERT_EQUAL(naps, 0);
 		end();
 	}
+}
+
+/* What a look finds: the file's mode, or 0 if there is none. */
+static mode_t look_for_mode(void)
+{
+	struct kvp_status status;
+
+	CU_ASSERT_EQUAL(kvp_store_look(store), 0);
+	kvp_store_end_look(store);
+	kvp_store_status(store, &status);
+	return status.exists ? status.st.st_mode & 07777 : 0;
+}
+
+static void look_finds_the_mode_of_now_whoever_has_the_lock(void)
+{
+	for (int lock = 0; lock < LOCKER_LOCKS; lock++) {
+		begin("a=1 b=2");
+		CU_ASSERT_TRUE(locker_take(&other, (enum locker_lock)lock));
+		CU_ASSERT_EQUAL(chmod(path, 0640), 0);
+		CU_ASSERT_EQUAL(look_for_mode(), 0640);
+		CU_ASSERT_EQUAL(chmod(path, 0604), 0);
+		CU_ASSERT_EQUAL(look_for_mode(), 0604);
+		locker_release(&other);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+		CU_ASSERT_EQUAL(look_for_mode(), 0);
+		change_file("b=1");
+		CU_ASSERT_EQUAL(chmod(path, 0666), 0);
+		CU_ASSERT_EQUAL(look_for_mode(), 0666);
+		CU_ASSERT_STRING_EQUAL(store_text_entries(store), "b=1");
+		end();
+	}
+}
+
+/* Within one request: what it began to see is good enough. */
+static void look_serves_the_next_operation_until_it_ends(void)
+{
+	begin("a=1");
+	CU_ASSERT_STRING_EQUAL(store_text_entries(store), "a=1");
+	CU_ASSERT_EQUAL(kvp_store_look(store), 0);
+	change_file("a=2");
+	CU_ASSERT_STRING_EQUAL(store_text_entries(store), "a=1");
+	CU_ASSERT_STRING_EQUAL(store_text_entries(store), "a=2");
+	CU_ASSERT_EQUAL(kvp_store_look(store), 0);
+	change_file("a=3");
+	kvp_store_end_look(store);
+	CU_ASSERT_STRING_EQUAL(store_text_entries(store), "a=3");
+	CU_ASSERT_EQUAL(kvp_store_look(store), 0);
+	change_file("a=4 b=1");
+	CU_ASSERT_EQUAL(kvp_store_delete(store, check_bytes("a")), 0);
+	CU_ASSERT_STRING_EQUAL(store_text_entries(store), "b=1");
+	end();
 }
 
 static void own_change_needs_no_lock_to_be_read(void)
@@ -350,49 +388,39 @@ static void own_change_needs_no_lock_to_be_read(void)
 	}
 }
 
-static void opening_needs_the_lock(void)
+static void opening_needs_no_lock_but_the_first_reading_does(void)
 {
 	struct kvp_pool_config config = { .path = pool_file_path("pool") };
 	struct kvp_store *second = NULL;
 
 	begin("a=1");
 	CU_ASSERT_TRUE(locker_take(&other, LOCKER_FLOCK_EXCLUSIVE));
-	CU_ASSERT_EQUAL(kvp_store_pool_open(&config, &second), KVP_LOCKED);
-	CU_ASSERT_PTR_NULL(second);
-	release_at = 1;
-	config.lock_timeout_ms = 60000;
 	CU_ASSERT_EQUAL_FATAL(kvp_store_pool_open(&config, &second), 0);
+	CU_ASSERT_EQUAL(kvp_store_refresh(second), KVP_LOCKED);
+	CU_ASSERT_FALSE(kvp_store_wants_exclusive(second));
+	locker_release(&other);
+	CU_ASSERT_EQUAL(kvp_store_refresh(second), 0);
 	CU_ASSERT_TRUE(store_text_reads(second, "a", "1"));
 	kvp_store_free(second);
 	end();
 }
 
 /* The check for staleness is made under the lock, not before. */
-static void pool_that_became_fresh_while_waiting_is_not_truncated(void)
+static void pool_that_became_fresh_while_locked_is_not_truncated(void)
 {
 	const struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
-	const struct kvp_pool_config config = {
-		.path = pool_file_path("pool"),
-		.truncate_on_stale = true,
-		.lock_timeout_ms = 60000,
-	};
-	struct kvp_store *second = NULL;
+	bool cleared = true;
 
 	begin("a=1");
 	CU_ASSERT_EQUAL(utimensat(0, path, old, 0), 0);
 	CU_ASSERT_TRUE(locker_take(&other, LOCKER_FLOCK_SHARED));
-	CU_ASSERT_EQUAL(kvp_store_pool_open(
-				&(struct kvp_pool_config){
-					.path = path,
-					.truncate_on_stale = true,
-				},
-				&second),
-			KVP_LOCKED);
+	CU_ASSERT_EQUAL(kvp_store_clear_stale(store, &cleared), KVP_LOCKED);
+	CU_ASSERT_TRUE(kvp_store_wants_exclusive(store));
 	locker_change(&other, LOCKER_TOUCH);
-	release_at = 1;
-	CU_ASSERT_EQUAL_FATAL(kvp_store_pool_open(&config, &second), 0);
+	locker_release(&other);
+	CU_ASSERT_EQUAL(kvp_store_clear_stale(store, &cleared), 0);
+	CU_ASSERT_FALSE(cleared);
 	CU_ASSERT_STRING_EQUAL(store_text_of_file(path), "a=1");
-	kvp_store_free(second);
 	end();
 }
 
@@ -555,11 +583,23 @@ static void stores_on_one_file_see_each_others_changes(void)
 #define WRITERS 3
 #define WRITES 60
 
+/* Writes or, if VALUE is NULL, deletes, as soon as the others let it. */
+static int write_at_last(struct kvp_store *own, const char *key,
+			 const char *value)
+{
+	int r;
+
+	do
+		r = value ? store_text_write(own, key, value)
+			  : store_text_delete(own, key);
+	while (r == KVP_LOCKED);
+	return r;
+}
+
 /* Each writes keys of its own, all of them a common one, and deletes some. */
 _Noreturn static void write_keys(int writer)
 {
-	const struct kvp_pool_config config = { .path = path,
-						.lock_timeout_ms = 120000 };
+	const struct kvp_pool_config config = { .path = path };
 	struct kvp_store *own = NULL;
 	int failed = kvp_store_pool_open(&config, &own);
 	char key[24];
@@ -568,10 +608,10 @@ _Noreturn static void write_keys(int writer)
 		_exit(EXIT_FAILURE);
 	for (int i = 0; i < WRITES; i++) {
 		snprintf(key, sizeof(key), "%d-%d", writer, i);
-		failed |= store_text_write(own, key, key);
-		failed |= store_text_write(own, "common", key);
+		failed |= write_at_last(own, key, key);
+		failed |= write_at_last(own, "common", key);
 		if (i % 2)
-			failed |= store_text_delete(own, key);
+			failed |= write_at_last(own, key, NULL);
 	}
 	kvp_store_free(own);
 	_exit(failed ? EXIT_FAILURE : EXIT_SUCCESS);
@@ -605,16 +645,18 @@ static void processes_that_write_at_once_lose_nothing(void)
 }
 
 static const struct check_case cases[] = {
-	CHECK_CASE(operation_without_patience_gives_up_at_once),
-	CHECK_CASE(operation_gives_up_after_its_timeout),
-	CHECK_CASE(operation_that_waits_succeeds_after_the_release),
+	CHECK_CASE(operation_gives_up_at_once_and_names_the_lock),
 	CHECK_CASE(operation_that_gave_up_works_the_next_time),
+	CHECK_CASE(lock_that_was_tried_is_free_again),
+	CHECK_CASE(lock_of_a_missing_pool_is_free_and_makes_none),
 	CHECK_CASE(operation_leaves_no_lock_behind),
 	CHECK_CASE(refused_operation_leaves_no_lock_behind),
 	CHECK_CASE(unchanged_pool_is_read_without_a_lock),
+	CHECK_CASE(look_finds_the_mode_of_now_whoever_has_the_lock),
+	CHECK_CASE(look_serves_the_next_operation_until_it_ends),
 	CHECK_CASE(own_change_needs_no_lock_to_be_read),
-	CHECK_CASE(opening_needs_the_lock),
-	CHECK_CASE(pool_that_became_fresh_while_waiting_is_not_truncated),
+	CHECK_CASE(opening_needs_no_lock_but_the_first_reading_does),
+	CHECK_CASE(pool_that_became_fresh_while_locked_is_not_truncated),
 	CHECK_CASE(operation_works_on_what_others_left),
 	CHECK_CASE(each_change_by_others_is_read),
 	CHECK_CASE(pool_that_others_deleted_is_empty_until_it_is_there_again),

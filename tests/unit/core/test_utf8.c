@@ -78,7 +78,7 @@ static const struct {
 
 static void each_kind_is_told_from_the_others(void)
 {
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct kvp_bytes text = check_bytes(rows[i].text);
 		size_t valid = 999;
 
@@ -167,7 +167,7 @@ static void a_character_may_be_split_anywhere(void)
 		"\xf0\x9f\x98\x80",
 	};
 
-	for (size_t i = 0; i < sizeof(characters) / sizeof(*characters); i++) {
+	for (size_t i = 0; i < COUNT(characters); i++) {
 		const char *character = characters[i];
 		size_t size = strlen(character);
 
@@ -213,10 +213,10 @@ static enum kvp_utf8 first_character(const unsigned char *text, size_t len,
 {
 	size_t f = 0;
 
-	while (f < sizeof(forms) / sizeof(*forms) &&
+	while (f < COUNT(forms) &&
 	       (text[0] < forms[f].first_low || text[0] > forms[f].first_high))
 		f++;
-	if (f == sizeof(forms) / sizeof(*forms))
+	if (f == COUNT(forms))
 		return INVALID;
 	for (size_t i = 1; i < forms[f].len && i < len; i++) {
 		unsigned char low = i == 1 ? forms[f].second_low : 0x80;

@@ -122,7 +122,7 @@ static void bytes_are_ordered_by_length_then_content(void)
 		BYTES("aa"),   BYTES("ab"),   BYTES("ba"),  BYTES("\xff\0"),
 		BYTES("a\0a"), BYTES("a\0b"), BYTES("aaa"),
 	};
-	size_t count = sizeof(ascending) / sizeof(*ascending);
+	size_t count = COUNT(ascending);
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t j = 0; j < count; j++) {
@@ -139,23 +139,6 @@ static void bytes_are_ordered_by_length_then_content(void)
 	}
 }
 
-static void bytes_know_whether_they_contain_a_nul(void)
-{
-	static const struct {
-		struct kvp_bytes bytes;
-		bool contain;
-	} rows[] = {
-		{ { NULL, 0 }, false },	 { { "", 0 }, false },
-		{ { "ab", 2 }, false },	 { BYTES("\0"), true },
-		{ BYTES("\0ab"), true }, { BYTES("a\0b"), true },
-		{ BYTES("ab\0"), true },
-	};
-
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
-		CU_ASSERT_EQUAL(kvp_bytes_contain_nul(rows[i].bytes),
-				rows[i].contain);
-}
-
 static const struct check_case cases[] = {
 	CHECK_CASE(new_value_has_its_own_copy_of_the_bytes),
 	CHECK_CASE(new_value_may_be_empty),
@@ -166,7 +149,6 @@ static const struct check_case cases[] = {
 	CHECK_CASE(set_takes_a_reference_and_gives_the_old_back),
 	CHECK_CASE(set_of_the_same_value_keeps_it),
 	CHECK_CASE(bytes_are_ordered_by_length_then_content),
-	CHECK_CASE(bytes_know_whether_they_contain_a_nul),
 };
 
 CHECK_MAIN("value", cases)
