@@ -49,13 +49,23 @@ mount_tests = \
 	tests/mount/readme.sh \
 	tests/mount/retries.py \
 	tests/mount/rivals.py \
-	tests/mount/scripts.sh \
 	tests/mount/security.py \
 	tests/mount/syscalls.py \
 	tests/mount/together.py \
 	tests/mount/versions.py \
 	tests/mount/watchers.py \
 	tests/mount/watchers_agent.py
+
+# kvp's need no FUSE, but for a case or two.
+command_tests = \
+	tests/command/beside.py \
+	tests/command/commands.py \
+	tests/command/documents.py \
+	tests/command/faults.py \
+	tests/command/locks.py \
+	tests/command/provisioning.py \
+	tests/command/usage.py \
+	tests/command/waiting.py
 
 # Programs that mount tests run.
 mount_helpers = tests/mount/rival
@@ -65,7 +75,7 @@ tests_mount_rival_SOURCES = \
 tests_mount_rival_LDADD =
 
 check_PROGRAMS = $(unit_tests) $(mount_helpers)
-TESTS = $(unit_tests) tests/manual.sh $(mount_tests)
+TESTS = $(unit_tests) tests/manual.sh $(command_tests) $(mount_tests)
 
 if HAVE_CUNIT
 check_LIBRARIES = tests/libcheck.a
@@ -215,6 +225,9 @@ bench: src/kvpfs $(EXTRA_PROGRAMS)
 # The tests that gain by repetition, SOAK times as long, with their figures.
 SOAK = 100
 soak_tests = \
+	tests/command/beside.py \
+	tests/command/locks.py \
+	tests/command/waiting.py \
 	tests/mount/checker.py \
 	tests/mount/hostile.py \
 	tests/mount/key_locks.py \
@@ -226,7 +239,7 @@ soak_tests = \
 	tests/mount/versions.py \
 	tests/mount/watchers.py \
 	tests/mount/watchers_agent.py
-soak: src/kvpfs $(mount_helpers) $(check_DATA)
+soak: src/kvp src/kvpfs $(mount_helpers) $(check_DATA)
 	@status=0; for test in $(soak_tests); do \
 		echo "== $$test"; \
 		KVPFS='$(abs_builddir)/src/kvpfs' KVPFS_SOAK=$(SOAK) \
@@ -246,8 +259,9 @@ clean-local:
 
 CLEANFILES += $(EXTRA_PROGRAMS) $(check_DATA) tests/unit/*/*.valgrind.log
 EXTRA_DIST += \
-	$(mount_tests) \
+	$(mount_tests) $(command_tests) \
 	tests/bench/run.sh \
+	tests/command/complete.zsh tests/command/kvp.py \
 	tests/fuzz/fuzz.c tests/fuzz/fuzz.h \
 	tests/fuzz/fuzz_name.c tests/fuzz/fuzz_records.c \
 	tests/fuzz/fuzz_requests.c tests/fuzz/fuzz_store.c \
@@ -266,4 +280,5 @@ EXTRA_DIST += \
 	tests/mount/python.sh \
 	tests/mount/stream.py \
 	tests/mount/watching.py \
+	tests/blocks.sh \
 	tests/systemd.sh

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# What the documents and bash's completions say: the same options and names as the
+# What the documents and the shells' completions say: the same options and names as the
 # program, in each place; and manual pages without a fault. Needs no mount. TAP;
 # names given as arguments select cases.
 
@@ -66,24 +66,52 @@ of_page()
 		sed '/^Fl o Ar/d; s/Fl o Cm //g; s/Cm //g; s/Fl /-/g' | names
 }
 
-of_readme()
-{
-	sed -n '/^## Options/,/^## /s/^| \(`[^|]*\).*/\1/p' "$top/README.md" |
-		tr -d '`' | names
-}
-
 # What is taken without a word in the help: the ordinary, and what is refused.
 of_source()
 {
 	sed -n '/^static const struct fuse_opt specs/,/FUSE_OPT_END/p' \
 		"$top/src/mount/options.c" | sed -n 's/.*("\([^"]*\)".*/\1/p' | names |
-		grep -vxE 'rw|allow_root|max_read'
+		grep -vxE '|rw|allow_root|max_read|remount|fsname|subtype'
 }
 
 of_completion()
 {
 	offered 'kvpfs -' | grep -vx -e -o
 	offered 'kvpfs -o ' | names
+}
+
+of_fish() { by_fish 'kvpfs -' | grep -vx -e -o; by_fish 'kvpfs -o ' | names; }
+
+# Its own words are offered one at a time only.
+of_zsh()
+{
+	sed -n "s/.*{\(-.,--[a-z]*\)}.*/\1/p; s/.*'\(-[a-z]\)\[.*/\1/p; \
+		s/^\t\t'\(([a-z]*)\)\?\([a-z_]*\)\[.*/\2/p" \
+		"$top/contrib/completion/_kvpfs" | names
+}
+
+needs_fish()
+{
+	needs fish
+	fish --no-config -c true 2>/dev/null || {
+		echo 'needs a fish that knows --no-config'
+		exit 77
+	}
+}
+
+# What fish offers for the end of this line.
+by_fish()
+{
+	# shellcheck disable=SC2016 # fish expands it
+	fish --no-config -c 'source $argv[1]; complete -C $argv[2]' \
+		"$top/contrib/completion/kvpfs.fish" "$1" </dev/null | cut -f 1
+}
+
+# What zsh makes of this line when TAB is pressed.
+by_zsh()
+{
+	zsh -f "$top/tests/command/complete.zsh" "$top/contrib/completion" \
+		"${KVPFS%/*}" "$1"
 }
 
 # The words that bash would offer for the end of this line.
@@ -113,16 +141,21 @@ offers()
 	diff <(offered "$line" | sort) <(printf '%s\n' "$@" | sed '/^$/d' | sort)
 }
 
-options_of_the_help_are_those_of() { same "$(of_help)" "$("of_$1")"; }
+options_of_the_help_are_those_of()
+{
+	[[ $1 != fish ]] || needs_fish
+	same "$(of_help)" "$("of_$1")"
+}
 it options_of_the_help_are_those_of page
-it options_of_the_help_are_those_of readme
 it options_of_the_help_are_those_of source
 it options_of_the_help_are_those_of completion
+it options_of_the_help_are_those_of fish
+it options_of_the_help_are_those_of zsh
 
 pool_names_are_the_same_everywhere()
 {
 	local known
-	known=$(sed -n '/names\[KVPFS_POOL_COUNT\]/,/};/p' "$top/src/mount/pools.c" |
+	known=$(sed -n '/names\[KVP_POOL_COUNT\]/,/};/p' "$top/src/core/pool_names.c" |
 		grep -o '"[^"]*"' | tr -d '"')
 	same "$known" "$(offered 'kvpfs ')"
 	same "$known" "$("$KVPFS" -h | tr -d '\n' |
@@ -133,25 +166,14 @@ pool_names_are_the_same_everywhere()
 }
 it pool_names_are_the_same_everywhere
 
-options_of_the_script_are_the_same_everywhere()
-{
-	local known
-	known=$(sed -n 's/.*getopts \([a-z:]*\) .*/\1/p' "$top/contrib/$1" |
-		tr -d : | grep -o . | sed 's/^/-/')
-	same "$known" "$(sed -n 's/^\.It Fl \(.\).*/-\1/p' "$top/contrib/$1.1")"
-	same "$known" "$(offered "$1 -")"
-}
-it options_of_the_script_are_the_same_everywhere kvp-wait
-it options_of_the_script_are_the_same_everywhere kvp-report
-
 control_files_and_status_lines_are_all_described()
 {
-	local source=$top/src/mount/control_dir.c page=$top/src/man/kvpfs.8
-	same "$(sed -n 's/^\t\[KVPFS_[A-Z]*\] = { "\([a-z]*\)".*/\1/p' "$source")" \
-		"$(sed -n 's|^\.It Pa \.kvpfs/||p' "$page")"
-	same "$(sed -n '/^int kvpfs_show_status/,/^}/p' "$top/src/mount/control_status.c" |
-		sed -n 's/.*[{,] "\([a-z0-9_]*\)",.*/\1/p; s/.*{ "\([a-z]*\)",$/\1/p')" \
-		"$(sed -n '/^\.It Pa .kvpfs\/status/,/^\.It Pa .kvpfs\/ev/s/^\.It Cm //p' \
+	local page=$top/src/man/kvpfs.8
+	same "$(sed -n 's/^\t*\.name = "\([a-z]*\)",$/\1/p' "$top"/src/mount/control_*.c |
+		sort)" "$(sed -n 's|^\.It Pa \.kvpfs/||p' "$page" | sort)"
+	same "$(sed -n 's/^\t\t[a-z_]*("\([a-z0-9_]*\)",.*/\1/p' \
+		"$top/src/core/show.c")" \
+		"$(sed -n '/^\.It Pa .kvpfs\/st/,/^\.It Pa .kvpfs\/ev/s/^\.It Cm //p' \
 			"$page" | names)"
 }
 it control_files_and_status_lines_are_all_described
@@ -199,17 +221,31 @@ completes_pools_then_directories()
 }
 it completes_pools_then_directories
 
-completes_the_scripts_arguments()
+fish_completes()
 {
+	needs_fish
 	mkdir directory
-	touch file
-	offers 'kvp-wait -m ' directory
-	offers 'kvp-report -m ' directory
-	offers 'kvp-report -p S' Savable
-	offers 'kvp-report -n s' success
-	offers 'kvp-report -r '
+	touch autofile
+	diff <(by_fish 'kvpfs -o ro,mode=f') <(echo ro,mode=full)
+	diff <(by_fish 'kvpfs -o umask=077,ro,u') <(echo umask=077,ro,uid=)
+	diff <(by_fish 'kvpfs aut' | sort) \
+		<(printf '%s\n' auto auto-external auto-internal autofile)
+	diff <(by_fish 'kvpfs -f -o ro guest ') <(echo directory/)
 }
-it completes_the_scripts_arguments
+it fish_completes
+
+zsh_completes()
+{
+	needs zsh
+	mkdir directory
+	touch autofile
+	[[ $(by_zsh 'kvpfs -o ro,mode=f') == 'kvpfs -o ro,mode=full'* ]]
+	[[ $(by_zsh 'kvpfs -o umask=077,trun') == *=077,truncate_on_stale* ]]
+	[[ $(by_zsh 'kvpfs -o ro ex') == 'kvpfs -o ro external'* ]]
+	[[ $(by_zsh 'kvpfs autof') == 'kvpfs autofile'* ]]
+	[[ $(by_zsh 'kvpfs guest d') == 'kvpfs guest directory'* ]]
+}
+it zsh_completes
 
 # Which other pages are installed, the machine decides.
 is_well_formed()
@@ -218,14 +254,15 @@ is_well_formed()
 	case $2 in
 	mandoc)
 		mandoc -Tlint "$top/$1" 2>/dev/null |
-			sed '/referenced manual not found/d' >faults
+			sed '/referenced manual not found/d
+				/operating system explicitly/d' >faults
 		;;
 	groff) groff -ww -z -mandoc -Tutf8 "$top/$1" >faults 2>&1 ;;
 	esac
 	cat faults
 	[[ ! -s faults ]]
 }
-for page in src/man/kvpfs.8 src/man/kvp_pool.5 contrib/kvp-report.1 contrib/kvp-wait.1; do
+for page in src/man/kvp.1 src/man/kvpfs.8 src/man/kvp_pool.5; do
 	it is_well_formed "$page" mandoc
 	it is_well_formed "$page" groff
 done

@@ -35,7 +35,8 @@ fetch()
 }
 
 type apt-get dpkg >/dev/null 2>&1 || skip_all 'needs apt-get and dpkg'
-fetch >"$scratch/fetch" 2>&1 || skip_all "no cloud-init to be had: $(tail -n 1 "$scratch/fetch")"
+fetch >"$scratch/fetch" 2>&1 ||
+	skip_all "no cloud-init to be had: $(tail -n 1 "$scratch/fetch")"
 export PYTHONPATH=$modules PYTHONDONTWRITEBYTECODE=1
 "$PYTHON" -c 'import cloudinit.reporting.handlers' 2>"$scratch/import" ||
 	skip_all "cloud-init cannot be imported: $(tail -n 1 "$scratch/import")"
@@ -54,6 +55,9 @@ with_handler()
 			POOL = os.path.abspath('pool')
 			handler = handlers.HyperVKvpReportingHandler(kvp_file_path=POOL)
 
+			def started(name, text):
+			    return events.ReportingEvent('start', name, text)
+
 			def publish(event):
 			    before = len(pool.records(POOL))
 			    handler.publish_event(event)
@@ -66,7 +70,7 @@ with_handler()
 			        return file.read()
 
 			def equal(actual, wanted):
-			    assert actual == wanted, f'got {actual!r}, expected {wanted!r}'
+			    assert actual == wanted, f'{actual!r} is not {wanted!r}'
 		EOF
 		cat
 	} >script.py
@@ -79,8 +83,8 @@ each_event_is_a_file_at_once()
 		published = []
 		for n in range(50):
 		    for event in (
-		            events.ReportingEvent('start', 'init-network/check-cache', 'é%41 ' * n),
-		            events.FinishReportingEvent(f'modules-final/config-{n}', 'done')):
+		            started('init-network/check-cache', 'é%41 ' * n),
+		            events.FinishReportingEvent(f'modules-final/{n}', 'done')):
 		        for key, value in publish(event):
 		            equal(content(key), value)
 		            equal(json.loads(value)['name'], event.name)
@@ -112,7 +116,7 @@ handler_and_mount_write_in_turn()
 	with_handler <<-'EOF'
 		kept = []
 		for n in range(50):
-		    (key, value), = publish(events.ReportingEvent('start', f'a/b{n}', 'text'))
+		    (key, value), = publish(started(f'a/b{n}', 'text'))
 		    with open('mount/ours', 'w') as file:
 		        file.write(f'{n}')
 		    if n % 2:
@@ -139,5 +143,46 @@ stale_pool_that_the_handler_empties_is_shown_empty()
 	stop
 }
 options=none it stale_pool_that_the_handler_empties_is_shown_empty k=v
+
+kvp_reads_what_the_handler_appends_and_stores_beside_it()
+{
+	export KVP=${KVPFS%/*}/kvp
+	with_handler <<-'EOF'
+		import subprocess
+
+		def kvp(*arguments):
+		    return subprocess.run([os.environ['KVP'], '-p', 'pool', *arguments],
+		                          check=True, capture_output=True).stdout
+
+		kept = []
+		for n in range(20):
+		    (key, value), = publish(started(f'a/b{n}', 'text'))
+		    equal(kvp('get', '-n', key), value)
+		    kvp('set', 'ours', f'{n}')
+		    if n % 2:
+		        kvp('rm', key)
+		    else:
+		        kept.append((key, value))
+		equal(sorted(pool.records(POOL)), sorted(kept + [(b'ours', b'19')]))
+		equal([item['key'].encode() for item in handler._iterate_kvps(0)],
+		      [key for key, _ in pool.records(POOL)])
+		for key, value in publish(started('long', 'x' * 5000)):
+		    equal(kvp('get', '-n', key), value)
+	EOF
+}
+options=none it kvp_reads_what_the_handler_appends_and_stores_beside_it
+
+# Its modules write files so, and give them a mode after the close.
+write_file_writes_a_key_and_gives_it_a_mode()
+{
+	"$PYTHON" -c 'from cloudinit import util
+util.write_file("mount/k", "value\n", mode=0o600)
+util.write_file("mount/new", b"bytes", mode=0o640)
+util.write_file("mount/new", " more", omode="a", mode=0o640)'
+	pool_is 'k=value\n' 'new=bytes more'
+	equal "$(stat -c %a mount/k mount/new | xargs)" '600 640'
+	equal "$(stat -c %a pool)" 644
+}
+it write_file_writes_a_key_and_gives_it_a_mode k=old
 
 finish
