@@ -35,6 +35,7 @@ it()
 	status=$?
 	if ((status == 0)); then
 		echo "ok $number - $1"
+		grep '^# figures: ' /run/output
 	else
 		failures=$((failures + 1))
 		echo "not ok $number - $1"
@@ -63,17 +64,19 @@ eventually()
 	return 1
 }
 
+# For root, who has no sudo here.
+readme() { block /README.md "$1" | sed 's/\<sudo //g'; }
+
 property() { systemctl show --value -p "$1" "$2"; }
 # whether it has this property, and the unit's state has settled
 has() { [[ $(property "$1" "$2") == "$3" ]]; }
-mounts() { findmnt -rno SOURCE "$1" | wc -l; }
+kvpfs_mounts() { findmnt -rno FSTYPE "$1" | grep -cx fuse.kvpfs; }
 
 is_inactive_without_mount()
 {
 	has ActiveState "$1" inactive
 	has Result "$1" success
-	equal "$(mounts "$2")" 0
-	[[ -d $2 ]]
+	[[ ! -e $2 ]]
 }
 
 after()
@@ -88,8 +91,17 @@ after()
 units_are_without_fault()
 {
 	local fault
-	fault=$(systemd-analyze verify --man=no kvpfs.service kvpfs@guest.service 2>&1)
+	fault=$(systemd-analyze verify --man=no kvpfs.service kvpfs@external.service 2>&1)
 	equal "$fault" ''
+}
+
+pools_names_alone_have_units()
+{
+	equal "$(cd /usr/local/lib/systemd/system && echo kvpfs*)" \
+		"kvpfs.service kvpfs@auto-external.service kvpfs@auto-internal.service \
+kvpfs@auto.service kvpfs@external.service kvpfs@guest.service"
+	systemctl start kvpfs@other && return 1
+	has LoadState kvpfs@other not-found
 }
 
 is_ordered_after_the_daemon_and_who_empties_pools()
@@ -112,7 +124,7 @@ cloud_init_has_emptied_the_stale_pool()
 
 mount_is_seen_by_all()
 {
-	equal "$(findmnt -N 1 -rno FSTYPE /run/kvp)" fuse.kvpfs
+	equal "$(findmnt -N 1 -rno FSTYPE /run/kvp | tail -n 1)" fuse.kvpfs
 	equal "$(readlink "/proc/$(property MainPID kvpfs)/ns/mnt")" \
 		"$(readlink /proc/1/ns/mnt)"
 }
@@ -154,7 +166,7 @@ start_returns_when_it_is_mounted()
 {
 	systemctl start kvpfs
 	equal "$(cat /run/kvp/key)" value
-	equal "$(mounts /run/kvp)" 1
+	equal "$(kvpfs_mounts /run/kvp)" 1
 }
 
 is_busy_when_stopped_unmounts()
@@ -168,11 +180,15 @@ is_busy_when_stopped_unmounts()
 
 crash_is_repaired()
 {
+	local died back
 	kill -KILL "$(property MainPID kvpfs)"
 	eventually has NRestarts kvpfs 1
 	eventually has ActiveState kvpfs active
+	died=$(property InactiveEnterTimestampMonotonic kvpfs)
+	back=$(property ActiveEnterTimestampMonotonic kvpfs)
+	echo "# figures: restarted within $(((back - died) / 1000)) ms"
 	equal "$(cat /run/kvp/key)" value
-	equal "$(mounts /run/kvp)" 1
+	equal "$(kvpfs_mounts /run/kvp)" 1
 }
 
 unmounting_by_hand_ends_it()
@@ -182,14 +198,84 @@ unmounting_by_hand_ends_it()
 	is_inactive_without_mount kvpfs /run/kvp
 }
 
+# A writer that does not stop: each of its successes must be in the pool file.
+writer()
+{
+	exec python3 -c '
+import os, signal
+goes_on = True
+def end(*_):
+    global goes_on
+    goes_on = False
+signal.signal(signal.SIGTERM, end)
+number = successes = failures = 0
+wrong = []
+with open("/var/lib/hyperv/.kvp_pool_1", "rb") as pool:
+    while goes_on:
+        number += 1
+        value = b"value %d;" % number
+        try:
+            with open("/run/kvp/written", "wb", buffering=0) as file:
+                file.write(value)
+        except OSError:
+            failures += 1
+            continue
+        successes += 1
+        pool.seek(0)
+        if value not in pool.read():
+            wrong.append(number)
+print("# figures: written", successes, "refused", failures, "lost", wrong[:9])
+assert successes and failures and not wrong'
+}
+
+nothing_is_ever_written_beside_the_pool()
+{
+	local round writer
+	systemctl start kvpfs
+	writer &
+	writer=$!
+	for round in 1 2 3; do
+		kill -KILL "$(property MainPID kvpfs)"
+		eventually has NRestarts kvpfs "$round"
+		eventually has ActiveState kvpfs active
+	done
+	systemctl restart kvpfs         # as an upgrade does
+	umount -l /run/kvp
+	eventually has ActiveState kvpfs inactive
+	systemctl start kvpfs
+	systemctl kill kvpfs
+	eventually has ActiveState kvpfs inactive
+	systemctl start kvpfs
+	systemctl stop kvpfs
+	kill "$writer"
+	wait "$writer" || return
+	[[ ! -e /run/kvp ]]
+	systemctl reset-failed kvpfs
+}
+
+# Somebody made the directory, and left something there.
+what_lies_there_is_hidden_and_told_of()
+{
+	mkdir /run/kvp
+	touch /run/kvp/left
+	systemctl start kvpfs
+	journalctl -q -u kvpfs | grep 'is not empty'
+	equal "$(cat /run/kvp/key)" value
+	systemctl stop kvpfs
+	equal "$(ls /run/kvp)" left
+	rm -r /run/kvp
+}
+
 what_else_is_mounted_there_stays()
 {
+	mkdir /run/kvp
 	mount -t tmpfs other /run/kvp
 	systemctl start kvpfs
 	has ActiveState kvpfs inactive
 	systemctl stop kvpfs
 	equal "$(findmnt -rno SOURCE /run/kvp)" other
 	umount /run/kvp
+	rmdir /run/kvp
 }
 
 failure_is_reported_and_leaves_nothing()
@@ -200,7 +286,7 @@ failure_is_reported_and_leaves_nothing()
 	systemctl daemon-reload
 	systemctl start kvpfs && return 1
 	has Result kvpfs exit-code
-	equal "$(mounts /run/kvp)" 0
+	[[ ! -e /run/kvp ]]
 	journalctl -q -u kvpfs | grep half
 	rm /run/systemd/system/kvpfs.service.d/wrong.conf
 	systemctl daemon-reload
@@ -210,11 +296,12 @@ failure_is_reported_and_leaves_nothing()
 options_are_the_administrators()
 {
 	mkdir -p /run/systemd/system/kvpfs.service.d
-	printf '[Service]\nEnvironment="OPTIONS=-o ro,umask=077 -o newline=strip"\n' \
+	readme OPTIONS= | sed 's/allow_other,/ro,umask=077 -o &/' \
 		>/run/systemd/system/kvpfs.service.d/options.conf
 	systemctl daemon-reload
 	systemctl start kvpfs
 	findmnt -rno OPTIONS /run/kvp | grep -w ro
+	grep -x mode=full /run/kvp/.kvpfs/status
 	systemctl stop kvpfs
 	rm /run/systemd/system/kvpfs.service.d/options.conf
 	systemctl daemon-reload
@@ -234,6 +321,67 @@ other_pools_have_units_too()
 	is_inactive_without_mount kvpfs@auto-external /run/kvp-auto-external
 }
 
+# As contrib/examples has it, but for what would end the container.
+path_unit_reacts_to_the_host()
+{
+	mkdir -p /run/fake /run/systemd/system/kvp-reboot-request.service.d
+	cp /examples/kvp-reboot-request.* /run/systemd/system
+	printf '#!/bin/sh\necho "$@" >>/run/fake/asked\n' >/run/fake/systemctl
+	chmod +x /run/fake/systemctl
+	printf '[Service]\nEnvironment=PATH=/run/fake:/usr/bin\n' \
+		>/run/systemd/system/kvp-reboot-request.service.d/fake.conf
+	systemctl daemon-reload
+	systemctl start kvpfs@external kvp-reboot-request.path
+	kvp -p external set reboot-request later
+	kvp -p external set reboot-request now
+	eventually test -s /run/fake/asked
+	equal "$(cat /run/fake/asked)" '--no-block reboot'
+	kvp -p external rm reboot-request
+	eventually has ActiveState kvp-reboot-request.service inactive
+	equal "$(property Result kvp-reboot-request.path)" success
+	# the key may come back, and so may the mount
+	: >/run/fake/asked
+	eventually sets_and_is_told
+	systemctl stop kvpfs@external
+	eventually has ActiveState kvp-reboot-request.path inactive
+	systemctl start kvpfs@external kvp-reboot-request.path
+	: >/run/fake/asked
+	eventually sets_and_is_told
+	kvp -p external rm reboot-request
+	systemctl stop kvpfs@external
+	rm -r /run/fake /run/systemd/system/kvp-reboot-request.*
+	systemctl daemon-reload
+}
+
+# It reacts to a value, whichever the last one was.
+sets_and_is_told()
+{
+	kvp -p external set reboot-request later
+	kvp -p external set reboot-request now
+	sleep 0.1
+	[[ -s /run/fake/asked ]]
+}
+
+inotifywait_in_a_loop_reacts_to_the_host()
+{
+	type inotifywait || { echo 'no inotifywait here'; return 0; }
+	systemctl start kvpfs@external
+	systemd-run -q --unit follow -p StandardOutput=append:/run/followed \
+		/examples/kvp-follow /run/kvp-external echo
+	eventually follows
+	kvp -p external set wish 'come true'
+	eventually grep -x 'set wish come true' /run/followed
+	kvp -p external rm wish
+	eventually grep -x 'delete wish ' /run/followed
+	systemctl stop follow kvpfs@external
+}
+
+follows()
+{
+	kvp -p external set wish "$(date +%N)"
+	grep 'set wish' /run/followed
+}
+
 missing_pool_is_empty()
 {
 	systemctl start kvpfs@auto
@@ -243,14 +391,40 @@ missing_pool_is_empty()
 
 line_in_fstab_is_mounted_in_the_same_order()
 {
-	after hv-kvp-daemon.service run-fstab.mount
-	after cloud-init-local.service run-fstab.mount
-	equal "$(ls /run/fstab)" from-host
+	after cloud-init-local.service mnt-kvp.mount
+	equal "$(findmnt -rno FSTYPE /mnt/kvp)" fuse.kvpfs
+	equal "$(cat /mnt/kvp/key)" value
+}
+
+# The line is mounted no second time, and its directory takes no files.
+directory_of_a_line_in_fstab_takes_no_files()
+{
+	mount -a
+	equal "$(kvpfs_mounts /mnt/kvp)" 1
+	umount /mnt/kvp
+	readme chattr >/run/commands
+	bash -e /run/commands
+	! touch /mnt/kvp/file || return 1
+	mount /mnt/kvp
+	equal "$(cat /mnt/kvp/key)" value
+	umount /mnt/kvp
+	chattr -i /mnt/kvp
+}
+
+services_are_enabled_as_the_readme_says()
+{
+	systemctl disable --now kvpfs
+	readme 'systemctl enable' >/run/commands
+	bash -e /run/commands | grep 'Mounts\|Started\|kvpfs'
+	has ActiveState kvpfs active
+	equal "$(cat /run/kvp-external/from-host)" 1
+	systemctl disable --now kvpfs@external
+	systemctl stop kvpfs
 }
 
 other_machines_do_without()
 {
-	rm /etc/systemd/system/kvpfs@.service.d/here.conf
+	rm /etc/systemd/system/kvpfs@guest.service.d/here.conf
 	systemctl daemon-reload
 	systemctl start kvpfs@guest
 	has ActiveState kvpfs@guest inactive
@@ -262,6 +436,7 @@ inside()
 	systemctl is-system-running --wait >/dev/null
 	for name in \
 		units_are_without_fault \
+		pools_names_alone_have_units \
 		is_ordered_after_the_daemon_and_who_empties_pools \
 		cloud_init_has_emptied_the_stale_pool \
 		mount_is_seen_by_all \
@@ -272,12 +447,18 @@ inside()
 		is_busy_when_stopped_unmounts \
 		crash_is_repaired \
 		unmounting_by_hand_ends_it \
+		nothing_is_ever_written_beside_the_pool \
+		what_lies_there_is_hidden_and_told_of \
 		what_else_is_mounted_there_stays \
 		failure_is_reported_and_leaves_nothing \
 		options_are_the_administrators \
 		other_pools_have_units_too \
+		path_unit_reacts_to_the_host \
+		inotifywait_in_a_loop_reacts_to_the_host \
 		missing_pool_is_empty \
 		line_in_fstab_is_mounted_in_the_same_order \
+		directory_of_a_line_in_fstab_takes_no_files \
+		services_are_enabled_as_the_readme_says \
 		other_machines_do_without; do
 		it "$name"
 	done
@@ -353,8 +534,9 @@ make_units()
 	for name in systemd-logind.service dbus.socket dbus.service getty.target; do
 		ln -s /dev/null "$scratch/units/$name"
 	done
-	leave_virtualization_out kvpfs
-	leave_virtualization_out kvpfs@
+	for name in kvpfs kvpfs@{auto,auto-external,external,guest}; do
+		leave_virtualization_out "$name"
+	done
 }
 
 # Last written long ago.
@@ -377,6 +559,9 @@ boot()
 		-D / --volatile=yes --private-network --bind=/dev/fuse \
 		--bind-ro="$stage/usr/local:/usr/local" --bind-ro="$self:/check" \
 		--bind-ro="$scratch/fstab:/etc/fstab" \
+		--bind-ro="$(realpath "$tests/../README.md"):/README.md" \
+		--bind-ro="$(realpath "$tests/../contrib/examples"):/examples" \
+		--bind-ro="$tests/blocks.sh:/blocks.sh" \
 		--bind-ro="$scratch/machine-id:/etc/machine-id" \
 		--bind="$scratch/units:/etc/systemd/system" \
 		--bind="$scratch/pools:/var/lib/hyperv" \
@@ -386,7 +571,12 @@ boot()
 }
 
 case ${1-} in
-inside | empty_if_stale) "$1" ;;
+inside)
+	# shellcheck source=/dev/null
+	. /blocks.sh
+	inside
+	;;
+empty_if_stale) empty_if_stale ;;
 esac
 
 build=${1:-$tests/../build/dev}
@@ -407,9 +597,9 @@ make -s -C "$build" install DESTDIR="$stage" >"$scratch/install" 2>&1 || {
 }
 make_units
 make_pools
-cat >"$scratch/fstab" <<-EOF
-	/var/lib/hyperv/.kvp_pool_0 /run/fstab fuse.kvpfs allow_other,nofail,x-systemd.after=hv-kvp-daemon.service,x-systemd.after=cloud-init-local.service 0 0
-EOF
+# shellcheck source=/dev/null
+. "$tests/blocks.sh"
+block "$tests/../README.md" fuse.kvpfs >"$scratch/fstab"
 # without one, all services of this machine would be enabled
 echo 0123456789abcdef0123456789abcdef >"$scratch/machine-id"
 boot
