@@ -5,23 +5,38 @@
 #
 #	build-deb.sh [ARGUMENT...]	arguments for dpkg-buildpackage, such as -b
 #
-# The tree must be one where autoreconf has been run. "contrib/dependencies.sh
-# packages" installs what is needed to build, contrib/debian/control names it.
+# "contrib/dependencies.sh packages" installs what is needed, contrib/debian/control
+# names it. contrib/version.sh says which version it will be.
 set -eu
 cd "$(dirname "$0")/.."
 top=$PWD
 
-version=$(dpkg-parsechangelog -l contrib/debian/changelog -S Version)
-version=${version%-*}
+# dpkg's flags for the compiler cannot cope with a space in the path.
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/kvpfs-deb.XXXXXX")
+trap 'rm -rf "$scratch"' EXIT
+trap 'exit 1' HUP INT TERM
+
+changelog() {
+	date=$(date -R -u -d "@$(contrib/version.sh date)")
+	cat <<-EOT
+	kvpfs ($version-1) unstable; urgency=medium
+
+	  * See /usr/share/doc/kvpfs/changelog.gz.
+
+	 -- The kvpfs authors <kvpfs@example.org>  $date
+	EOT
+}
+
+autoreconf -fi
 rm -rf build/deb
 mkdir -p build/deb/dist
-(cd build/deb/dist && "$top/configure" -q && make -s dist-xz)
-tarball=build/deb/kvpfs_$version.orig.tar.xz
-cp "build/deb/dist/kvpfs-$version.tar.xz" "$tarball" || {
-	echo "contrib/debian/changelog is about another version" >&2
-	exit 1
-}
-tar -C build/deb -xf "$tarball"
-cp -R contrib/debian "build/deb/kvpfs-$version/debian"
-cd "build/deb/kvpfs-$version"
-dpkg-buildpackage -us -uc "$@"
+(cd build/deb/dist && ../../../configure -q && make -s dist-xz)
+version=$(contrib/version.sh)
+cp "build/deb/dist/kvpfs-$version.tar.xz" "$scratch/kvpfs_$version.orig.tar.xz"
+tar -C "$scratch" -xf "$scratch/kvpfs_$version.orig.tar.xz"
+cp -R contrib/debian "$scratch/kvpfs-$version/debian"
+changelog >"$scratch/kvpfs-$version/debian/changelog"
+(cd "$scratch/kvpfs-$version" && dpkg-buildpackage -us -uc "$@")
+rm -rf "$scratch/kvpfs-$version"
+cp "$scratch"/* build/deb/
+echo "the packages are in $top/build/deb"
