@@ -280,5 +280,5 @@ EXTRA_DIST += \
 	tests/mount/python.sh \
 	tests/mount/stream.py \
 	tests/mount/watching.py \
-	tests/blocks.sh \
+	tests/blocks.sh tests/fresh.sh \
 	tests/systemd.sh
