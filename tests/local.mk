@@ -144,6 +144,7 @@ unit_tests = \
 
 # What a test has beside the defaults above: the calls that it lets fail.
 tests_unit_core_test_batch_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
+tests_unit_core_test_changes_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_core_test_events_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_core_test_index_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_core_test_pool_changes_LDFLAGS = $(AM_LDFLAGS) $(wrap_looks)

@@ -6,6 +6,15 @@ static int add_item(void *index, const struct kvp_item *item)
 	return kvp_index_append(index, item->key, item->value, item->id);
 }
 
+/* READING says what is there at the time of STATUS. */
+static void note_time(struct kvp_reading *reading,
+		      const struct kvp_status *status)
+{
+	reading->generation = status->generation;
+	reading->foreign = status->foreign;
+	reading->clears = status->clears;
+}
+
 int kvp_reading_take(struct kvp_reading *ret_reading, struct kvp_store *store)
 {
 	struct kvp_reading reading = { 0 };
@@ -19,9 +28,7 @@ int kvp_reading_take(struct kvp_reading *ret_reading, struct kvp_store *store)
 		return r;
 	}
 	kvp_store_status(store, &status);
-	reading.generation = status.generation;
-	reading.foreign = status.foreign;
-	reading.clears = status.clears;
+	note_time(&reading, &status);
 	*ret_reading = reading;
 	return 0;
 }
@@ -47,18 +54,21 @@ int kvp_reading_look(const struct kvp_reading *reading, struct kvp_store *store,
 int kvp_reading_renew(struct kvp_reading *reading, struct kvp_store *store,
 		      bool clears, kvp_visit_change *visit, void *arg)
 {
-	struct kvp_reading now;
-	int r = kvp_reading_take(&now, store);
+	struct kvp_changes changes;
+	struct kvp_status status;
+	int r = kvp_changes_init(&changes, &reading->index);
 
 	if (r)
 		return r;
-	r = kvp_changes(&reading->index, &now.index,
-			clears && now.clears != reading->clears, visit, arg);
-	if (r) {
-		kvp_reading_release(&now);
-		return r;
+	r = kvp_store_entries(store, kvp_changes_add, &changes);
+	if (r == 0) {
+		kvp_store_status(store, &status);
+		r = kvp_changes_tell(&changes,
+				     clears && status.clears != reading->clears,
+				     visit, arg);
 	}
-	kvp_reading_release(reading);
-	*reading = now;
-	return 0;
+	if (r == 0)
+		note_time(reading, &status);
+	kvp_changes_release(&changes);
+	return r;
 }

@@ -176,7 +176,10 @@ int kvp_store_check_new(struct kvp_store *store, struct kvp_bytes key);
 int kvp_store_read(struct kvp_store *store, struct kvp_bytes key,
 		   struct kvp_item *ret_item);
 
-/* Each key once with its last value, in the order of first records. */
+/*
+ * Each key once with its last value, in the order of first records. What VISIT gets is
+ * good until STORE is used again.
+ */
 int kvp_store_entries(struct kvp_store *store, kvp_visit_item *visit,
 		      void *arg);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "changes.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "check.h"
+#include "fail_alloc.h"
 
 /* An index of records "KEY=VALUE", parted by spaces; keys are a letter or none. */
 static struct kvp_index index_of(const char *records)
@@ -31,6 +33,44 @@ static struct kvp_index index_of(const char *records)
 		kvp_value_unref(value);
 	}
 	return index;
+}
+
+/* The same as a reading has it: one record for each key. */
+static struct kvp_index reading_of(const char *records)
+{
+	struct kvp_index index = index_of(records);
+	const struct kvp_entry *entry;
+	struct kvp_index reading;
+	size_t cursor = 0;
+
+	kvp_index_init(&reading);
+	while ((entry = kvp_index_next(&index, &cursor)))
+		if (kvp_index_append(&reading, entry->key, entry->value,
+				     entry->id))
+			abort();
+	kvp_index_release(&index);
+	return reading;
+}
+
+/* The differences from READING, which becomes NOW, if all are told. */
+static int renew(struct kvp_index *reading, const struct kvp_index *now,
+		 bool cleared, kvp_visit_change *visit, void *arg)
+{
+	const struct kvp_entry *entry;
+	struct kvp_changes changes;
+	size_t cursor = 0;
+	int r = kvp_changes_init(&changes, reading);
+
+	if (r)
+		return r;
+	while (r == 0 && (entry = kvp_index_next(now, &cursor)))
+		r = kvp_changes_add(&changes, &(struct kvp_item){
+						      entry->key, entry->value,
+						      entry->id + 100 });
+	if (r == 0)
+		r = kvp_changes_tell(&changes, cleared, visit, arg);
+	kvp_changes_release(&changes);
+	return r;
 }
 
 struct told {
@@ -88,43 +128,88 @@ static const struct {
 	{ "", "", true, "" },
 };
 
+/* READING has the entries of NOW, which may be in another order, and no others. */
+static bool agree(const struct kvp_index *reading, const struct kvp_index *now)
+{
+	const struct kvp_entry *entry;
+	size_t cursor = 0;
+	bool agree = reading->keys == now->keys &&
+		     reading->records == reading->keys;
+
+	while ((entry = kvp_index_next(now, &cursor))) {
+		const struct kvp_entry *found = kvp_index_find(reading,
+							       entry->key);
+
+		agree = agree && found && found->value == entry->value &&
+			found->id == entry->id + 100;
+	}
+	return agree;
+}
+
 static void differences_are_told(void)
 {
 	for (size_t i = 0; i < COUNT(rows); i++) {
-		struct kvp_index before = index_of(rows[i].before);
+		struct kvp_index reading = reading_of(rows[i].before);
 		struct kvp_index now = index_of(rows[i].now);
 		struct told told = { .count = 0 };
 		char row[300];
 
 		snprintf(row, sizeof(row), "%s > %s", rows[i].before,
 			 rows[i].now);
-		CHECK_ROW(row, kvp_changes(&before, &now, rows[i].cleared, tell,
-					   &told) == 0);
+		CHECK_ROW(row, renew(&reading, &now, rows[i].cleared, tell,
+				     &told) == 0);
 		CHECK_ROW(row, !strcmp(told.text, rows[i].changes));
-		kvp_index_release(&before);
+		CHECK_ROW(row, agree(&reading, &now));
+		kvp_index_release(&reading);
 		kvp_index_release(&now);
 	}
 }
 
+/* READING is as it was: it differs in the same way again. */
 static void visitor_can_end_it(void)
 {
-	struct kvp_index before = index_of("a=1 b=2 c=3");
+	struct kvp_index reading = reading_of("a=1 b=2 c=3");
 	struct kvp_index now = index_of("c=4 d=5 e=6");
+	struct told told = { .count = 0 };
 
 	for (size_t n = 1; n <= 5; n++) {
-		struct told told = { .end_at = n };
-
-		CU_ASSERT_EQUAL(kvp_changes(&before, &now, false, tell, &told),
-				77);
+		told = (struct told){ .end_at = n };
+		CU_ASSERT_EQUAL(renew(&reading, &now, false, tell, &told), 77);
 		CU_ASSERT_EQUAL(told.count, n);
 	}
-	kvp_index_release(&before);
+	CU_ASSERT_STRING_EQUAL(told.text, "-a -b !c=4 +d=5 +e=6");
+	kvp_index_release(&reading);
+	kvp_index_release(&now);
+}
+
+/* Whatever there is no memory for, nothing is told, and READING is as it was. */
+static void no_memory_changes_nothing(void)
+{
+	struct kvp_index reading = reading_of("a=1 b=2 c=3");
+	struct kvp_index now = index_of("c=4 d=5 e=6");
+	struct told told = { .count = 0 };
+	bool failed = true;
+	unsigned int n = 0;
+	int r;
+
+	while (failed) {
+		fail_alloc_at(++n);
+		r = renew(&reading, &now, false, tell, &told);
+		failed = fail_alloc_end();
+		CU_ASSERT_EQUAL(r, failed ? -ENOMEM : 0);
+		CU_ASSERT_EQUAL(told.count, failed ? 0 : 5);
+	}
+	CU_ASSERT(n > 5);
+	CU_ASSERT_STRING_EQUAL(told.text, "-a -b !c=4 +d=5 +e=6");
+	CU_ASSERT(agree(&reading, &now));
+	kvp_index_release(&reading);
 	kvp_index_release(&now);
 }
 
 static const struct check_case cases[] = {
 	CHECK_CASE(differences_are_told),
 	CHECK_CASE(visitor_can_end_it),
+	CHECK_CASE(no_memory_changes_nothing),
 };
 
 CHECK_MAIN("changes", cases)
