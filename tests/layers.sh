@@ -19,7 +19,7 @@ table='
 core bytes keys util result quote process
 core record escape name utf8 rules text report
 core walk pool_place pool pool_holders pool_names
-core value index batch records records_drop
+core value index batch scan records records_drop
 core store store_pool
 core changes reading
 core writer events show holders

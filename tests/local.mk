@@ -120,6 +120,7 @@ unit_tests = \
 	tests/unit/core/test_report \
 	tests/unit/core/test_result \
 	tests/unit/core/test_rules \
+	tests/unit/core/test_scan \
 	tests/unit/core/test_show \
 	tests/unit/core/test_store_crate \
 	tests/unit/core/test_store_faults \
@@ -150,6 +151,7 @@ tests_unit_core_test_index_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_core_test_pool_changes_LDFLAGS = $(AM_LDFLAGS) $(wrap_looks)
 tests_unit_core_test_pool_place_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=inotify_init1 \
 	-Wl,--wrap=inotify_add_watch
+tests_unit_core_test_scan_LDFLAGS = $(AM_LDFLAGS) $(wrap_io)
 tests_unit_core_test_store_faults_LDFLAGS = $(AM_LDFLAGS) $(wrap_io) $(wrap_alloc)
 tests_unit_core_test_store_kill_LDFLAGS = $(AM_LDFLAGS) $(wrap_io)
 tests_unit_core_test_text_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)

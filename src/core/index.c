@@ -194,11 +194,37 @@ int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
 	return 0;
 }
 
+int kvp_index_add(struct kvp_index *index, const struct kvp_index *known,
+		  const struct kvp_pair *pair)
+{
+	const struct kvp_entry *entry =
+		known ? kvp_index_find_near(known, pair->key, index->records)
+		      : NULL;
+	struct kvp_value *value;
+	int r = -ENOMEM;
+
+	if (entry &&
+	    kvp_bytes_equal(kvp_value_bytes(entry->value), pair->value))
+		value = kvp_value_ref(entry->value);
+	else
+		value = kvp_value_new(pair->value);
+	if (value)
+		r = kvp_index_append(index, pair->key, value, 0);
+	kvp_value_unref(value);
+	return r;
+}
+
 void kvp_index_put(struct kvp_index *index, struct kvp_entry *entry,
 		   struct kvp_value *value)
 {
 	kvp_value_set(&entry->value, value);
 	index->marks[entry->last] = marks_of(entry->key, value);
+}
+
+void kvp_index_mark(struct kvp_index *index, size_t slot,
+		    const struct kvp_pair *pair)
+{
+	index->marks[slot] = kvp_report_marks(pair);
 }
 
 void kvp_index_report(const struct kvp_index *index,

@@ -79,9 +79,20 @@ const struct kvp_entry *kvp_index_next(const struct kvp_index *index,
 int kvp_index_append(struct kvp_index *index, struct kvp_bytes key,
 		     struct kvp_value *value, uint64_t id);
 
+/*
+ * The same for a record as it was read. If its key has an equal value in KNOWN, which may
+ * be NULL, that is shared: so the values of two readings are not there twice.
+ */
+int kvp_index_add(struct kvp_index *index, const struct kvp_index *known,
+		  const struct kvp_pair *pair);
+
 /* The last record of ENTRY got VALUE. */
 void kvp_index_put(struct kvp_index *index, struct kvp_entry *entry,
 		   struct kvp_value *value);
+
+/* The record in SLOT, which is not the last one of an entry, is PAIR now; same key. */
+void kvp_index_mark(struct kvp_index *index, size_t slot,
+		    const struct kvp_pair *pair);
 
 /* The report (report.h) on the records. Its key is good until the next change. */
 void kvp_index_report(const struct kvp_index *index,

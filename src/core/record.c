@@ -16,6 +16,12 @@ struct kvp_bytes kvp_record_value(const struct kvp_record *record)
 				   strnlen(record->value, KVP_VALUE_SIZE) };
 }
 
+struct kvp_pair kvp_record_pair(const struct kvp_record *record)
+{
+	return (struct kvp_pair){ kvp_record_key(record),
+				  kvp_record_value(record) };
+}
+
 static void fill_field(char *field, size_t size, struct kvp_bytes bytes)
 {
 	assert(bytes.len <= size);

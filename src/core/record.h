@@ -41,6 +41,7 @@ typedef int kvp_visit_bytes(void *arg, struct kvp_bytes bytes);
  */
 struct kvp_bytes kvp_record_key(const struct kvp_record *record);
 struct kvp_bytes kvp_record_value(const struct kvp_record *record);
+struct kvp_pair kvp_record_pair(const struct kvp_record *record);
 
 /*
  * Fills all 2560 bytes of RECORD: the two strings and zeros. The caller has

@@ -7,89 +7,8 @@
 
 #include "record.h"
 #include "result.h"
+#include "scan.h"
 #include "util.h"
-
-#define CHUNK_RECORDS ((size_t)32)
-
-static off_t offset_of(size_t slot)
-{
-	return (off_t)slot * KVP_RECORD_SIZE;
-}
-
-/* Reads the records from SLOT on, CHUNK_RECORDS at the most. */
-static int read_chunk(struct kvp_records *records, size_t slot,
-		      struct kvp_record *chunk, size_t *ret_bytes)
-{
-	return kvp_pool_read(&records->pool, offset_of(slot), chunk,
-			     CHUNK_RECORDS * sizeof(*chunk), ret_bytes);
-}
-
-/* Room for the next of COUNT records. */
-static struct kvp_record *new_chunk(size_t count)
-{
-	size_t n = count < CHUNK_RECORDS ? count : CHUNK_RECORDS;
-
-	return malloc((n ? n : 1) * sizeof(struct kvp_record));
-}
-
-static struct kvp_pair pair_in(const struct kvp_record *record)
-{
-	return (struct kvp_pair){ kvp_record_key(record),
-				  kvp_record_value(record) };
-}
-
-/*
- * PAIR into INDEX. If its key has an equal value in KNOWN, which may be NULL, that is
- * shared: so the values of two readings are not there twice.
- */
-static int index_pair(struct kvp_index *index, const struct kvp_index *known,
-		      const struct kvp_pair *pair)
-{
-	const struct kvp_entry *entry =
-		known ? kvp_index_find_near(known, pair->key, index->records)
-		      : NULL;
-	struct kvp_value *value;
-	int r = -ENOMEM;
-
-	if (entry &&
-	    kvp_bytes_equal(kvp_value_bytes(entry->value), pair->value))
-		value = kvp_value_ref(entry->value);
-	else
-		value = kvp_value_new(pair->value);
-	if (value)
-		r = kvp_index_append(index, pair->key, value, 0);
-	kvp_value_unref(value);
-	return r;
-}
-
-static int index_record(struct kvp_index *index, const struct kvp_index *known,
-			const struct kvp_record *record)
-{
-	struct kvp_pair pair = pair_in(record);
-
-	return index_pair(index, known, &pair);
-}
-
-/* The whole file into INDEX, and the size of its cut tail. */
-static int read_all(struct kvp_records *records, struct kvp_index *index,
-		    size_t *ret_torn)
-{
-	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
-	size_t bytes = 0;
-	int r = 0;
-
-	if (!chunk)
-		return -ENOMEM;
-	do {
-		r = read_chunk(records, index->records, chunk, &bytes);
-		for (size_t i = 0; r == 0 && i < bytes / KVP_RECORD_SIZE; i++)
-			r = index_record(index, &records->index, &chunk[i]);
-		if (offset_of(index->records) > KVP_POOL_MAX_BYTES)
-			r = -EFBIG;
-	} while (r == 0 && bytes == CHUNK_RECORDS * KVP_RECORD_SIZE);
-	*ret_torn = bytes % KVP_RECORD_SIZE;
-	return r;
-}
 
 int kvp_records_open(struct kvp_records *records, const char *path,
 		     unsigned int flags)
@@ -120,38 +39,28 @@ static void note_names(struct kvp_records *records)
 /* Makes the index say what the file says; under any lock. */
 static int scan(struct kvp_records *records)
 {
-	struct kvp_index index;
+	struct kvp_index *index = &records->index;
 	const struct timespec *mtime = &records->pool.st.st_mtim;
+	uint64_t order = index->order;
+	bool changed = false;
 	size_t torn = 0;
 	bool touched;
-	bool same;
-	int r = 0;
+	int r = kvp_scan(&records->pool, index, &torn, &changed);
 
-	kvp_index_init(&index);
-	index.last_id = records->index.last_id;
-	if (kvp_pool_exists(&records->pool)) {
-		r = records->pool.st.st_size > KVP_POOL_MAX_BYTES ? -EFBIG : 0;
-		if (r == 0)
-			r = read_all(records, &index, &torn);
-	}
+	records->state += r == 0 || changed;
+	records->generation += changed || index->order != order;
+	records->foreign += changed;
 	if (r) {
-		kvp_index_release(&index);
 		kvp_pool_unsettle(&records->pool);
 		return r;
 	}
 	/* touch(1) changes no value: then all of them get the new time */
-	same = kvp_index_inherit(&index, &records->index);
 	touched = !kvp_same_time(mtime, &records->mtime);
-	kvp_index_set_mtime(&index, mtime, same && touched);
+	kvp_index_set_mtime(index, mtime, !changed && touched);
 	records->mtime = *mtime;
-	records->state++;
-	records->generation += !same || index.order != records->index.order;
 	/* at the first reading nothing is known of what was there before */
-	index.names += records->state == 1 && kvp_pool_exists(&records->pool);
-	records->foreign += !same;
-	records->clears += index.keys == 0 && !same;
-	kvp_index_release(&records->index);
-	records->index = index;
+	index->names += records->state == 1 && kvp_pool_exists(&records->pool);
+	records->clears += index->keys == 0 && changed;
 	note_names(records);
 	records->torn_bytes = torn;
 	kvp_pool_settle(&records->pool, false, 0);
@@ -212,7 +121,7 @@ int kvp_records_refresh(struct kvp_records *records)
 
 int kvp_records_finish(struct kvp_records *records, int result)
 {
-	off_t size = offset_of(records->index.records);
+	off_t size = kvp_offset_of(records->index.records);
 
 	if (result == 0 && records->torn_bytes > 0 &&
 	    kvp_pool_truncate(&records->pool, size) == 0)
@@ -233,13 +142,14 @@ int kvp_records_finish(struct kvp_records *records, int result)
 int kvp_records_copy(struct kvp_records *records, kvp_visit_bytes *visit,
 		     void *arg)
 {
-	kvp_autofree struct kvp_record *chunk = new_chunk(CHUNK_RECORDS);
+	kvp_autofree struct kvp_record *chunk = kvp_chunk_new(
+		KVP_CHUNK_RECORDS);
 	struct kvp_bytes part = { (char *)chunk, 0 };
 	int r = chunk ? 0 : -ENOMEM;
 
 	for (size_t slot = 0; slot < records->index.records && r == 0;
-	     slot += CHUNK_RECORDS) {
-		r = read_chunk(records, slot, chunk, &part.len);
+	     slot += KVP_CHUNK_RECORDS) {
+		r = kvp_chunk_read(&records->pool, slot, chunk, &part.len);
 		part.len -= part.len % KVP_RECORD_SIZE;
 		if (r == 0)
 			r = visit(arg, part);
@@ -260,7 +170,7 @@ static int visit_records(void *arg, struct kvp_bytes bytes)
 	int r = 0;
 
 	for (size_t i = 0; i < count && r == 0; i++) {
-		struct kvp_pair pair = pair_in(&chunk[i]);
+		struct kvp_pair pair = kvp_record_pair(&chunk[i]);
 
 		r = each->visit(each->arg, &pair);
 	}
@@ -277,7 +187,7 @@ int kvp_records_visit(struct kvp_records *records, kvp_visit_record *visit,
 
 void kvp_records_cut_back(struct kvp_records *records, size_t count)
 {
-	if (kvp_pool_truncate(&records->pool, offset_of(count)) == 0)
+	if (kvp_pool_truncate(&records->pool, kvp_offset_of(count)) == 0)
 		records->torn_bytes = 0;
 }
 
@@ -294,7 +204,8 @@ static int end_adding(struct kvp_records *records, size_t before, int result)
 /* -EFBIG: COUNT more records are too many. */
 static int check_room(const struct kvp_records *records, size_t count)
 {
-	return offset_of(records->index.records + count) > KVP_POOL_MAX_BYTES
+	return kvp_offset_of(records->index.records + count) >
+			       KVP_POOL_MAX_BYTES
 		       ? -EFBIG
 		       : 0;
 }
@@ -306,7 +217,8 @@ static size_t encode_chunk(const struct kvp_batch *batch, size_t *cursor,
 	struct kvp_pair pair;
 	size_t n = 0;
 
-	for (; n < CHUNK_RECORDS && kvp_batch_next(batch, cursor, &pair); n++)
+	for (; n < KVP_CHUNK_RECORDS && kvp_batch_next(batch, cursor, &pair);
+	     n++)
 		kvp_record_encode(&chunk[n], pair.key, pair.value);
 	return n;
 }
@@ -317,7 +229,7 @@ static int write_record(struct kvp_records *records, size_t slot,
 	struct kvp_record record;
 
 	kvp_record_encode(&record, pair.key, pair.value);
-	return kvp_pool_write(&records->pool, offset_of(slot), &record,
+	return kvp_pool_write(&records->pool, kvp_offset_of(slot), &record,
 			      sizeof(record));
 }
 
@@ -346,7 +258,7 @@ static int write_batch(struct kvp_records *records,
 	int r = 0;
 
 	while (r == 0 && (n = encode_chunk(batch, &cursor, chunk)) > 0) {
-		r = kvp_pool_write(&records->pool, offset_of(slot), chunk,
+		r = kvp_pool_write(&records->pool, kvp_offset_of(slot), chunk,
 				   n * sizeof(*chunk));
 		slot += n;
 	}
@@ -357,7 +269,7 @@ int kvp_records_append(struct kvp_records *records,
 		       const struct kvp_batch *batch, bool replaces)
 {
 	const struct kvp_index *known = replaces ? &records->index : NULL;
-	kvp_autofree struct kvp_record *chunk = new_chunk(batch->count);
+	kvp_autofree struct kvp_record *chunk = kvp_chunk_new(batch->count);
 	size_t before = records->index.records;
 	struct kvp_pair pair;
 	size_t cursor = 0;
@@ -367,7 +279,7 @@ int kvp_records_append(struct kvp_records *records,
 		return r;
 	r = write_batch(records, batch, chunk);
 	while (r == 0 && kvp_batch_next(batch, &cursor, &pair))
-		r = index_pair(&records->index, known, &pair);
+		r = kvp_index_add(&records->index, known, &pair);
 	records->foreign++;
 	return end_adding(records, before, r);
 }
@@ -382,9 +294,13 @@ int kvp_records_append_bytes(struct kvp_records *records,
 
 	if (r)
 		return r;
-	r = kvp_pool_write(&records->pool, offset_of(before), raw, bytes.len);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = index_record(&records->index, &records->index, &raw[i]);
+	r = kvp_pool_write(&records->pool, kvp_offset_of(before), raw,
+			   bytes.len);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		struct kvp_pair pair = kvp_record_pair(&raw[i]);
+
+		r = kvp_index_add(&records->index, &records->index, &pair);
+	}
 	records->foreign++;
 	return end_adding(records, before, r);
 }
@@ -428,16 +344,16 @@ static int move_up(struct kvp_records *records, struct kvp_record *chunk,
 	int r = 0;
 
 	while (from < end && r == 0) {
-		size_t n = end - from < CHUNK_RECORDS ? end - from
-						      : CHUNK_RECORDS;
+		size_t n = end - from < KVP_CHUNK_RECORDS ? end - from
+							  : KVP_CHUNK_RECORDS;
 		size_t bytes;
 
-		r = read_chunk(records, from, chunk, &bytes);
+		r = kvp_chunk_read(&records->pool, from, chunk, &bytes);
 		if (r == 0 && bytes < n * sizeof(*chunk))
 			r = -EIO; /* somebody without a lock cut the file */
 		if (r == 0)
-			r = kvp_pool_write(&records->pool, offset_of(to), chunk,
-					   n * sizeof(*chunk));
+			r = kvp_pool_write(&records->pool, kvp_offset_of(to),
+					   chunk, n * sizeof(*chunk));
 		from += n;
 		to += n;
 	}
@@ -453,14 +369,15 @@ int kvp_records_drop_slots(struct kvp_records *records, const size_t *slots,
 
 	if (count == 0)
 		return 0;
-	chunk = new_chunk(CHUNK_RECORDS);
+	chunk = kvp_chunk_new(KVP_CHUNK_RECORDS);
 	if (!chunk)
 		return -ENOMEM;
 	for (size_t i = 0; i < count && r == 0; i++)
 		r = move_up(records, chunk, slots[i] + 1,
 			    i + 1 < count ? slots[i + 1] : end, slots[i] - i);
 	if (r == 0)
-		r = kvp_pool_truncate(&records->pool, offset_of(end - count));
+		r = kvp_pool_truncate(&records->pool,
+				      kvp_offset_of(end - count));
 	if (r == 0) {
 		kvp_index_drop(&records->index, slots, count);
 		records->torn_bytes = 0;

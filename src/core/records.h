@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The records of a pool file: the file (pool.h) and what it says (index.h), kept
- * in step. This module reads the file, and has the few kinds of change that all
- * operations of the store are made of. It does not judge what may be stored.
+ * in step. This module has the few kinds of change that all operations of the store
+ * are made of. It does not judge what may be stored.
  *
  * A kill may come at any write, and a write(2) may be cut between pages. So every
  * change leaves the file good for others at each moment:
@@ -50,7 +50,7 @@ void kvp_records_close(struct kvp_records *records);
 /*
  * Makes the index say what the file says now. Takes the lock and reads only if the file
  * has changed. Results as kvp_pool_changed and kvp_pool_lock, and -ENOMEM; after a
- * failure the index says what it said before.
+ * failure the index may say a part of it.
  */
 int kvp_records_refresh(struct kvp_records *records);
 
