@@ -25,7 +25,7 @@ core changes reading
 core writer events show holders
 
 mount log options retry pools ready key_lock
-mount inode refusals versions given told fs
+mount inode refusals looks versions given told fs
 mount call access
 mount attr list sync lock
 mount key_attr key_file key_dir

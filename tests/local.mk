@@ -138,6 +138,7 @@ unit_tests = \
 	tests/unit/core/test_writer \
 	tests/unit/core/test_writer_limits \
 	tests/unit/mount/test_given \
+	tests/unit/mount/test_looks \
 	tests/unit/mount/test_refusals \
 	tests/unit/mount/test_retry \
 	tests/unit/mount/test_told \
@@ -165,6 +166,10 @@ tests_unit_mount_test_retry_LDADD = src/libkvpfs.a $(LDADD)
 tests_unit_mount_test_given_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
 tests_unit_mount_test_given_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_mount_test_given_LDADD = src/libkvpfs.a $(LDADD)
+tests_unit_mount_test_looks_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
+tests_unit_mount_test_looks_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=kill \
+	-Wl,--wrap=clock_gettime
+tests_unit_mount_test_looks_LDADD = src/libkvpfs.a $(LDADD)
 tests_unit_mount_test_refusals_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
 tests_unit_mount_test_refusals_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_mount_test_refusals_LDADD = src/libkvpfs.a $(LDADD)
@@ -172,7 +177,7 @@ tests_unit_mount_test_told_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
 tests_unit_mount_test_told_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_mount_test_told_LDADD = src/libkvpfs.a $(LDADD)
 tests_unit_mount_test_versions_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
-tests_unit_mount_test_versions_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
+tests_unit_mount_test_versions_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc) -Wl,--wrap=kill
 tests_unit_mount_test_versions_LDADD = src/libkvpfs.a $(LDADD)
 endif
 

@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
-
-/* How long after our answer to a lookup the call that it was for may still go on. */
-#define LOOK_MS 1000
-
 struct kvpfs_file *kvpfs_versions_find(const struct kvpfs_versions *v,
 				       struct kvp_bytes key)
 {
@@ -281,15 +276,6 @@ static struct kvpfs_node *add_node(struct kvpfs_file *file,
 	return node_new(file, value, KVPFS_NODE_CURRENT);
 }
 
-/* PID has looked NODE up. */
-static void note_look(struct kvpfs_node *node, pid_t pid)
-{
-	if (node->seen_by != pid)
-		node->others_ms = node->seen_ms;
-	node->seen_by = pid;
-	node->seen_ms = kvp_now_ms();
-}
-
 struct kvpfs_node *kvpfs_versions_lookup(struct kvpfs_versions *v,
 					 const struct kvp_item *item, pid_t pid)
 {
@@ -314,7 +300,8 @@ struct kvpfs_node *kvpfs_versions_lookup(struct kvpfs_versions *v,
 		return NULL;
 	}
 	file->named = node;
-	note_look(node, pid);
+	if (pid != 0)
+		kvpfs_looks_note(&v->looks, pid, node);
 	return node;
 }
 
@@ -545,20 +532,13 @@ int kvpfs_node_admit_without_key(struct kvpfs_node *node, pid_t pid)
 		       : 0;
 }
 
-/* Whether somebody else than PID may still be in the call that looked NODE up. */
-static bool others_look(const struct kvpfs_node *node, pid_t pid)
-{
-	int64_t ms = node->seen_by == pid ? node->others_ms : node->seen_ms;
-
-	return node->kind != KVPFS_NODE_PRIVATE && ms != 0 &&
-	       kvp_now_ms() - ms < LOOK_MS;
-}
-
 int kvpfs_node_admit_emptier(struct kvpfs_node *node, pid_t pid)
 {
-	return others_look(node, pid) &&
-			       kvpfs_refusals_add(
-				       &node->file->versions->refusals, pid)
+	struct kvpfs_versions *v = node->file->versions;
+
+	return node->kind != KVPFS_NODE_PRIVATE &&
+			       kvpfs_looks_by_others(&v->looks, pid, node) &&
+			       kvpfs_refusals_add(&v->refusals, pid)
 		       ? -ESTALE
 		       : 0;
 }

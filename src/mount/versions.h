@@ -50,6 +50,7 @@
 #include "inode.h"
 #include "key_lock.h"
 #include "keys.h"
+#include "looks.h"
 #include "refusals.h"
 #include "store.h"
 #include "writer.h"
@@ -69,6 +70,7 @@ struct kvpfs_versions {
 	TAILQ_HEAD(, kvpfs_file) files;
 	TAILQ_HEAD(, kvpfs_handle) handles; /* writers come first */
 	struct kvpfs_refusals refusals;
+	struct kvpfs_looks looks;
 	bool other_ids; /* some files have other numbers than in the store */
 };
 
@@ -95,9 +97,6 @@ struct kvpfs_node {
 	unsigned int readers; /* handles that pin the value */
 	unsigned int writers; /* handles that change it */
 	bool cached;	      /* the page cache may hold this value */
-	pid_t seen_by;	      /* who has looked it up last, and when */
-	int64_t seen_ms;
-	int64_t others_ms; /* when somebody else than that had; 0: nobody */
 	/* the value that watches on it know, a reference; NULL: the file is gone */
 	struct kvp_value *told;
 	TAILQ_ENTRY(kvpfs_node) link;

@@ -124,6 +124,16 @@ static void parse(struct step *step, const char *text)
 		parse_word(step, word);
 }
 
+int __wrap_kill(pid_t pid, int number);
+
+/* Every caller of the stories lives. */
+int __wrap_kill(pid_t pid, int number)
+{
+	(void)pid;
+	(void)number;
+	return 0;
+}
+
 static struct kvpfs_node *look_up(struct world *w, pid_t pid)
 {
 	struct kvp_item item = { check_bytes(w->key), w->stored, 7 };
