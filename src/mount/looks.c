@@ -50,6 +50,9 @@ void kvpfs_looks_note(struct kvpfs_looks *looks, pid_t pid, const void *node)
 	int64_t now = kvp_now_ms();
 	struct kvpfs_look *look = find_place(looks, pid, now);
 
+	if (looks->last != pid)
+		looks->others_ms = now;
+	looks->last = pid;
 	if (look)
 		*look = (struct kvpfs_look){ pid, node, now };
 	else
@@ -61,6 +64,9 @@ bool kvpfs_looks_by_others(const struct kvpfs_looks *looks, pid_t pid,
 {
 	int64_t now = kvp_now_ms();
 
+	/* the list is in no cache, and most often there is one caller */
+	if (looks->last == pid && !is_recent(looks->others_ms, now))
+		return false;
 	if (is_recent(looks->lost_ms, now))
 		return true;
 	for (size_t i = 0; i < KVPFS_LOOKS_MAX; i++) {

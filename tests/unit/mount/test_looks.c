@@ -90,6 +90,24 @@ static void after_a_second_everybody_is_through(void)
 	CU_ASSERT_FALSE(kvpfs_looks_by_others(&looks, 6, &one));
 }
 
+/* Whoever looks on and on is soon alone, and the others are not forgotten before. */
+static void caller_is_alone_after_a_second_without_others(void)
+{
+	struct kvpfs_looks looks = begin();
+
+	kvpfs_looks_note(&looks, 5, &one);
+	for (int ms = 0; ms < KVPFS_LOOK_MS; ms++) {
+		kvpfs_looks_note(&looks, 6, &one);
+		CU_ASSERT_TRUE(kvpfs_looks_by_others(&looks, 6, &one));
+		now_ms++;
+	}
+	CU_ASSERT_FALSE(kvpfs_looks_by_others(&looks, 6, &one));
+	CU_ASSERT_TRUE(kvpfs_looks_by_others(&looks, 5, &one));
+	kvpfs_looks_note(&looks, 5, &one);
+	CU_ASSERT_TRUE(kvpfs_looks_by_others(&looks, 5, &one));
+	CU_ASSERT_TRUE(kvpfs_looks_by_others(&looks, 6, &one));
+}
+
 /* Callers whose numbers have the same place in the list. */
 static pid_t alike(int n)
 {
@@ -145,6 +163,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(who_looks_something_else_up_is_through),
 	CHECK_CASE(who_has_ended_is_through),
 	CHECK_CASE(after_a_second_everybody_is_through),
+	CHECK_CASE(caller_is_alone_after_a_second_without_others),
 	CHECK_CASE(callers_of_like_numbers_are_told_apart),
 	CHECK_CASE(without_room_every_node_counts_as_looked_up),
 	CHECK_CASE(those_who_have_ended_make_room),
