@@ -123,7 +123,7 @@ enum kvpfs_caching {
 void kvpfs_versions_init(struct kvpfs_versions *v, struct kvpfs_dir *dir,
 			 const struct kvpfs_inode_ops *ops);
 
-/* Frees all files and nodes. No handle may be open, and the kernel must not come back. */
+/* Frees all files and nodes. No handle may be used after that, nor may the kernel. */
 void kvpfs_versions_release(struct kvpfs_versions *v);
 
 /*

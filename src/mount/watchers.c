@@ -270,6 +270,7 @@ static void forget_pools(void *arg)
 
 	for (size_t i = 0; i < fs->dir_count; i++) {
 		kvpfs_told_end(&fs->dirs[i].told);
+		kvpfs_versions_release(&fs->dirs[i].versions);
 		kvp_store_abandon(fs->dirs[i].store);
 	}
 	kvp_trim_memory();

@@ -77,11 +77,16 @@ def connection_is_told(pid):
 
 # Its end
 
-@case(*OLD)
-def killed_agent_is_followed_by_another(m):
+def kill_agent(m):
+    """Returns when there is another one."""
     first = agent(m)
     os.kill(first, signal.SIGKILL)
     eventually(lambda: agent_of(m.pid()) not in (None, first))
+
+
+@case(*OLD)
+def killed_agent_is_followed_by_another(m):
+    kill_agent(m)
     still_tells(m)
     equal(log_of(m).count('has ended'), 1)
 
@@ -567,17 +572,28 @@ def neither_process_runs_while_nothing_happens(m):
     eventually(sleeps_until_called, pids[1])
 
 
+def memory_of(pid):
+    """In KiB; what it shares with the program counts by halves."""
+    with open(f'/proc/{pid}/smaps_rollup') as file:
+        return int(re.search(r'^Pss: +(\d+)', file.read(), re.M).group(1))
+
+
 @case(*[(f'k{n}', 'x' * BIG) for n in range(1024)])
 def agent_costs_little_memory(m):
-    """What it shares with the program counts by halves."""
     settle(m)
     for n in range(1024):
         write(m / f'k{n}', b'y' * BIG)
-    with open(f'/proc/{agent(m)}/smaps_rollup') as file:
-        size = int(re.search(r'^Pss: +(\d+)', file.read(), re.M).group(1))
-    figures(KiB=size)
+    sizes = [memory_of(agent(m))]
+    # another one begins with what the kernel knows of all those files
+    kill_agent(m)
+    settle(m)
+    for n in range(1024):
+        write(m / f'k{n}', b'z' * BIG)
+    settle(m)
+    sizes.append(memory_of(agent(m)))
+    figures(KiB=sizes)
     if not harness.is_sanitized() and not harness.RUNNER:
-        assert size < 512, size
+        assert max(sizes) < 512, sizes
 
 
 @case(*OLD)
