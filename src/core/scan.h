@@ -31,10 +31,11 @@ int kvp_chunk_read(struct kvp_pool *pool, size_t slot, struct kvp_record *chunk,
 /*
  * Makes INDEX, which POOL said before, say what POOL says now. If others have only set
  * values and added records then only these change. *RET_CHANGED becomes true if they
- * have changed an entry. *RET_TORN: the size of a cut tail. Results as kvp_pool_read;
- * -EFBIG: over KVP_POOL_MAX_BYTES; -ENOMEM. After anything but 0 INDEX may say a part
- * of it; *RET_CHANGED is then true, and must be noted, as the next scan does not find
- * that part again.
+ * have changed an entry; also if they have added a record that changes none, and perhaps
+ * if they have moved the records of a repeated key. *RET_TORN: the size of a cut tail.
+ * Results as kvp_pool_read; -EFBIG: over KVP_POOL_MAX_BYTES; -ENOMEM. After anything but
+ * 0 INDEX may say a part of it; *RET_CHANGED is then true, and must be noted, as the next
+ * scan does not find that part again.
  */
 int kvp_scan(struct kvp_pool *pool, struct kvp_index *index, size_t *ret_torn,
 	     bool *ret_changed);

@@ -43,10 +43,12 @@ static struct pool_file_record any_record(void)
 {
 	static const char *const keys[] = { "", "a", "b", "c", "d", "e", "f" };
 	static const char *const values[] = { "", "1", "2", "\xc3" };
+	/* one after the other: compilers order arguments as they like */
+	const char *key = keys[check_random(COUNT(keys))];
+	const char *value = values[check_random(COUNT(values))];
+	char noise = check_random(2) ? 'x' : '\0';
 
-	return pool_file_record(check_bytes(keys[check_random(COUNT(keys))]),
-				check_bytes(values[check_random(4)]),
-				check_random(2) ? 'x' : '\0');
+	return pool_file_record(check_bytes(key), check_bytes(value), noise);
 }
 
 static void add_any(void)
@@ -159,6 +161,11 @@ static bool same_entries(const struct kvp_index *a, const struct kvp_index *b)
 	return same;
 }
 
+static bool has_repeats(const struct kvp_index *index)
+{
+	return index->records > index->keys + index->empty_keys;
+}
+
 /* CHANGED is what the scans have said since BEFORE. */
 static void check(const struct kvp_index *before, bool changed)
 {
@@ -169,9 +176,9 @@ static void check(const struct kvp_index *before, bool changed)
 	CU_ASSERT_EQUAL(scan(&anew, &ignored), 0);
 	CU_ASSERT_TRUE(same_index(&known, &anew));
 	CU_ASSERT_TRUE(changed || same_entries(before, &known));
-	/* a record more counts as a change, whatever it says */
+	/* a record more counts as a change, whatever it says; so may repeated ones */
 	CU_ASSERT_TRUE(!changed || known.records > before->records ||
-		       !same_entries(before, &known));
+		       has_repeats(&known) || !same_entries(before, &known));
 	kvp_index_release(&anew);
 }
 
