@@ -53,6 +53,7 @@ static int read_all(struct kvp_pool *pool, take_record *take, void *arg,
 /* An index that is brought in step, without being made anew. */
 struct update {
 	struct kvp_index *index;
+	size_t compared; /* records that the file has, too */
 	bool changed;
 };
 
@@ -87,25 +88,29 @@ static int update_slot(void *arg, size_t slot, const struct kvp_pair *record)
 	entry = index->slots[slot];
 	if (!kvp_bytes_equal(record->key, entry ? entry->key : none))
 		return KVP_ABSENT;
+	update->compared++;
 	if (entry && entry->last == slot)
 		return update_entry(update, entry, record->value);
 	kvp_index_mark(index, slot, record);
 	return 0;
 }
 
-/* KVP_ABSENT: others have done more than to set values and to add records. */
+/*
+ * KVP_ABSENT: others have done more than to set values and to add records. Who takes no
+ * lock may cut the file while it is read.
+ */
 static int update_all(struct kvp_pool *pool, struct kvp_index *index,
 		      size_t *ret_torn, bool *ret_changed)
 {
 	struct update update = { .index = index };
+	size_t records = index->records;
 	int r;
 
-	if (index->records == 0 ||
-	    pool->st.st_size < kvp_offset_of(index->records))
+	if (records == 0 || pool->st.st_size < kvp_offset_of(records))
 		return KVP_ABSENT;
 	r = read_all(pool, update_slot, &update, ret_torn);
 	*ret_changed |= update.changed;
-	return r;
+	return r == 0 && update.compared < records ? KVP_ABSENT : r;
 }
 
 /* An index that is made anew. */

@@ -228,6 +228,31 @@ static void change_is_noticed_though_a_scan_has_failed(void)
 	end();
 }
 
+/* Who takes no lock may do so when its size was looked at already. */
+static void file_that_others_cut_while_it_is_read_is_read_anew(void)
+{
+	const struct fail_plan plan = { .how = FAIL_EOF,
+					.calls = FAIL_PREAD,
+					.nth = 2 };
+	struct kvp_index before;
+	bool changed;
+
+	begin();
+	pool_file_store(&file, path);
+	CU_ASSERT_EQUAL(scan(&known, &changed), 0);
+	CU_ASSERT_EQUAL_FATAL(kvp_index_copy(&known, &before), 0);
+	file.records[RECORDS - 1] = pool_file_record(check_bytes("last"),
+						     check_bytes("value"),
+						     '\0');
+	pool_file_store(&file, path);
+	fail_io_arm(&plan);
+	CU_ASSERT_EQUAL(scan(&known, &changed), 0);
+	CU_ASSERT_EQUAL(fail_io_disarm(), FAIL_HIT);
+	check(&before, changed);
+	kvp_index_release(&before);
+	end();
+}
+
 /* A value of a key that stays where it is is the new one, and only that. */
 static void unchanged_values_stay_the_same_pointers(void)
 {
@@ -263,6 +288,7 @@ static void unchanged_values_stay_the_same_pointers(void)
 static const struct check_case cases[] = {
 	CHECK_CASE(index_says_what_a_new_one_says),
 	CHECK_CASE(change_is_noticed_though_a_scan_has_failed),
+	CHECK_CASE(file_that_others_cut_while_it_is_read_is_read_anew),
 	CHECK_CASE(unchanged_values_stay_the_same_pointers),
 };
 
