@@ -51,6 +51,9 @@ static int scan(struct kvp_records *records)
 	records->generation += changed || index->order != order;
 	records->foreign += changed;
 	if (r) {
+		/* the next scan finds no change: that was no touch(1) */
+		if (changed)
+			records->mtime = *mtime;
 		kvp_pool_unsettle(&records->pool);
 		return r;
 	}

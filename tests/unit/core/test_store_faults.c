@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "check.h"
@@ -431,6 +432,59 @@ static void failed_reading_succeeds_the_next_time(void)
 	scene_end(&run);
 }
 
+static void touch(const char *path, time_t seconds)
+{
+	const struct timespec times[2] = { { seconds, 0 }, { seconds, 0 } };
+
+	CU_ASSERT_EQUAL(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static time_t time_of(struct kvp_store *store, const char *key)
+{
+	struct kvp_item item = { .value = NULL };
+	time_t seconds;
+
+	CU_ASSERT_EQUAL_FATAL(kvp_store_read(store, check_bytes(key), &item),
+			      0);
+	seconds = item.value->mtime.tv_sec;
+	kvp_value_unref(item.value);
+	return seconds;
+}
+
+/* Others have set one value; the first reading fails behind it. */
+static void only_changed_values_get_a_new_time_after_a_failed_reading(void)
+{
+	const struct fail_plan plan = {
+		.how = FAIL_ERROR, .calls = FAIL_PREAD, .nth = 2, .errnum = EIO
+	};
+	struct pool_file file = { .exists = true };
+	const char *path;
+	struct kvp_store *store;
+	char key[8];
+
+	for (int i = 0; i < 40; i++) {
+		snprintf(key, sizeof(key), "k%d", i);
+		pool_file_add_text(&file, key, "old", '\0');
+	}
+	path = pool_file_new("pool", &file);
+	touch(path, 1000);
+	store = store_text_open(path, KVP_MODE_FULL);
+	CU_ASSERT_EQUAL(time_of(store, "k39"), 1000);
+	file.records[0] = pool_file_record(check_bytes("k0"),
+					   check_bytes("new"), '\0');
+	pool_file_store(&file, path);
+	touch(path, 2000);
+	fail_io_arm(&plan);
+	CU_ASSERT_EQUAL(kvp_store_refresh(store), -EIO);
+	CU_ASSERT_EQUAL(fail_io_disarm(), FAIL_HIT);
+	CU_ASSERT_EQUAL(time_of(store, "k0"), 2000);
+	CU_ASSERT_EQUAL(time_of(store, "k39"), 1000);
+	touch(path, 3000);
+	CU_ASSERT_EQUAL(time_of(store, "k39"), 3000);
+	kvp_store_free(store);
+	pool_file_release(&file);
+}
+
 static int open_and_read(const char *path, struct kvp_store **ret_store)
 {
 	const struct kvp_pool_config config = { .path = path };
@@ -504,6 +558,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(interrupted_call_is_done_again),
 	CHECK_CASE(any_allocation_fails),
 	CHECK_CASE(failed_reading_succeeds_the_next_time),
+	CHECK_CASE(only_changed_values_get_a_new_time_after_a_failed_reading),
 	CHECK_CASE(opening_fails_cleanly),
 	CHECK_CASE(own_change_is_read_without_reading_the_file),
 };
