@@ -10,7 +10,7 @@ import subprocess
 
 from kvp import (DONE, FAILED, NO, REFUSED, Started, case, done, equal, eventually,
                  harness, kvp, main, pool, says, words)
-from idle import sleeps_for_ms, sleeps_until_called
+from idle import has_read_its_events, sleeps_for_ms, sleeps_until_called
 
 SPARE = 'spare'                         # a pool that takes the place of the first
 
@@ -91,7 +91,8 @@ def equal_value_is_news_after_another_one_and_as_another_record(m):
     with waiting(m, 'wait', '--new', 'k', 'old') as wait:
         done(m, 'set', 'k', 'between')
         # it must have seen that one before the next: it may still wait for the lock
-        eventually(sleeps_until_called, wait.process.pid)
+        eventually(lambda: has_read_its_events(wait.process.pid) and
+                   sleeps_until_called(wait.process.pid))
         done(m, 'rm', 'k')
         done(m, 'set', 'k', 'old')
         wait.ends(DONE, b'old\n')

@@ -5,8 +5,11 @@ import collections
 import ctypes
 import os
 import platform
+import select
 
-from harness import Skip
+from harness import Skip, libc
+
+PIDFD_GETFD = 438                       # the call, on all machines
 
 
 def switches(pid):
@@ -51,4 +54,24 @@ def sleeps_until_called(pid, reads=True):
         if not (reads and number == read_call or number == ppoll_call and third == 0
                 or number == poll_call and third & 0xffffffff == 0xffffffff):
             return False
+    return True
+
+
+def has_read_its_events(pid):
+    """Of inotify, as far as that can be known: a process that may not look says yes. Who
+    is being woken still seems to sleep; to read what is there takes a moment."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        for name in os.listdir(f'/proc/{pid}/fd'):
+            if os.readlink(f'/proc/{pid}/fd/{name}') != 'anon_inode:inotify':
+                continue
+            fd = libc.syscall(PIDFD_GETFD, pidfd, int(name), 0)
+            if fd >= 0:
+                with os.fdopen(fd, 'rb', 0) as events:
+                    if select.select([events], [], [], 0)[0]:
+                        return False
+    except FileNotFoundError:           # it runs, and has closed that one meanwhile
+        return False
+    finally:
+        os.close(pidfd)
     return True

@@ -4,17 +4,15 @@ of what others have changed."""
 
 import ctypes
 import os
-import select
 import struct
 
 from harness import Skip, equal, eventually, libc
-from idle import sleeps_until_called
+from idle import has_read_its_events, sleeps_until_called
 
 NAMES = {0x2: 'MODIFY', 0x4: 'ATTRIB', 0x8: 'CLOSE_WRITE', 0x40: 'MOVED_FROM',
          0x80: 'MOVED_TO', 0x100: 'CREATE', 0x200: 'DELETE', 0x400: 'DELETE_SELF',
          0x800: 'MOVE_SELF', 0x2000: 'UNMOUNT', 0x4000: 'OVERFLOW', 0x8000: 'IGNORED'}
 WATCHED = 0xfce
-PIDFD_GETFD = 438                       # the call, on all machines
 
 NEW = ['CREATE', 'MODIFY', 'CLOSE_WRITE']
 SET = ['MODIFY', 'CLOSE_WRITE']
@@ -79,28 +77,10 @@ def agent_of(pid):
     return None
 
 
-def has_read_its_events(pid):
-    """As far as that can be known: a process that may not look says yes."""
-    pidfd = os.pidfd_open(pid)
-    try:
-        for name in os.listdir(f'/proc/{pid}/fd'):
-            if os.readlink(f'/proc/{pid}/fd/{name}') != 'anon_inode:inotify':
-                continue
-            fd = libc.syscall(PIDFD_GETFD, pidfd, int(name), 0)
-            if fd >= 0:
-                with os.fdopen(fd, 'rb', 0) as events:
-                    if select.select([events], [], [], 0)[0]:
-                        return False
-    finally:
-        os.close(pidfd)
-    return True
-
-
 def is_settled(pid):
     """This kvpfs has told of all that has been changed until now."""
     agent = agent_of(pid)
     try:
-        # who is being woken still seems to sleep; to read what is there takes a moment
         return agent and has_read_its_events(agent) and \
             sleeps_until_called(agent, reads=False)
     except OSError:                     # it has just ended
