@@ -313,6 +313,7 @@ def program_ends_well_while_readers_are_blocked(m):
 # What it costs
 
 def becomes_idle(m):
+    os.stat(m.dir)                      # answered behind what was closed
     eventually(sleeps_until_called, m.pid())
 
 
