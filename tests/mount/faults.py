@@ -283,22 +283,26 @@ def fsync(path):
 
 @case(*RECORDS, options=None, root=True)
 def slow_fsync_leaves_signals_to_who_ends_the_session(m):
-    with m.mounted(runner=harness.strace(m, 'fdatasync:delay_enter=300000')):
-        pid = str(m.pid())
+    # the program is stopped there until it may go on
+    with m.mounted(runner=harness.strace(m, 'fdatasync:signal=STOP')):
+        pid = m.pid()
         tasks = f'/proc/{pid}/task'
         child = Child(fsync, m / 'k1')
         eventually(lambda: len(os.listdir(tasks)) == 2)
-        [thread] = set(os.listdir(tasks)) - {pid}
+        [thread] = set(os.listdir(tasks)) - {str(pid)}
         with open(f'{tasks}/{thread}/status') as file:
             fields = dict(line.split(':', 1) for line in file)
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP:
             assert int(fields['SigBlk'], 16) >> number - 1 & 1, number
+        # again, if it was not stopped yet
+        eventually(lambda: os.kill(pid, signal.SIGCONT) or child.is_done())
         child.result()
 
 
 @case(*RECORDS, root=True)
 def loop_waits_again_when_others_have_made_its_descriptor_non_blocking(m):
     """As whoever inherited it may."""
+    m.names()                           # it has begun: no other descriptor goes
     fds = f'/proc/{m.pid()}/fd'
     [fuse] = [int(name) for name in os.listdir(fds)
               if os.readlink(f'{fds}/{name}') == '/dev/fuse']
