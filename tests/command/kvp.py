@@ -81,11 +81,17 @@ class Started:
         self.process.communicate()
 
     def is_waiting(self):
-        """It sleeps: so it has looked. What stands before it, such as strace(1), may have
-        slept, too."""
+        """It sleeps: so it has looked; or it has ended, if that is in its nature. What
+        stands before it, such as strace(1), may have slept, too."""
         pid = self.process.pid
-        eventually(lambda: harness.RUNNER or os.readlink(f'/proc/{pid}/exe') == KVP)
-        eventually(harness.sleeps, pid)
+
+        def waits():
+            try:
+                return (harness.RUNNER or os.readlink(f'/proc/{pid}/exe') == KVP) and \
+                    harness.sleeps(pid)
+            except FileNotFoundError:
+                return False
+        eventually(lambda: waits() or self.process.poll() is not None)
 
     def line(self):
         return self.process.stdout.readline()
