@@ -177,7 +177,8 @@ tests_unit_mount_test_told_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
 tests_unit_mount_test_told_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc)
 tests_unit_mount_test_told_LDADD = src/libkvpfs.a $(LDADD)
 tests_unit_mount_test_versions_CPPFLAGS = $(AM_CPPFLAGS) -I$(top_srcdir)/src/mount
-tests_unit_mount_test_versions_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc) -Wl,--wrap=kill
+tests_unit_mount_test_versions_LDFLAGS = $(AM_LDFLAGS) $(wrap_alloc) -Wl,--wrap=kill \
+	-Wl,--wrap=clock_gettime
 tests_unit_mount_test_versions_LDADD = src/libkvpfs.a $(LDADD)
 endif
 
