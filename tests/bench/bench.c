@@ -19,6 +19,7 @@ static const struct option options[] = {
 	{ "json", required_argument, NULL, 'j' },
 	{ "plot-data", required_argument, NULL, 'p' },
 	{ "rounds", required_argument, NULL, 'r' },
+	{ "repeat", required_argument, NULL, 'n' },
 	{ "threads", required_argument, NULL, 't' },
 	{ "cpu", required_argument, NULL, 'c' },
 	{ "ops", required_argument, NULL, 'o' },
@@ -43,6 +44,7 @@ static const char usage_text[] =
 	"       bench [OPTION]... --pool FILE        writes a pool\n"
 	"       bench [OPTION]... --fill DIR         makes the same keys as plain files\n"
 	"  --rounds N        rounds to measure (15)\n"
+	"  --repeat N        runs each batch so often in a row (1)\n"
 	"  --threads A,B     numbers of client threads (1,4)\n"
 	"  --cpu N           pins to this CPU (the one it runs on)\n"
 	"  --ops A,B         only these operations\n"
@@ -107,6 +109,9 @@ static void parse_option(struct bench *bench, int opt)
 		break;
 	case 'r':
 		bench->rounds = number(optarg, 1, 10000);
+		break;
+	case 'n':
+		bench->repeat = number(optarg, 1, 10000);
 		break;
 	case 't':
 		parse_threads(bench, optarg);
@@ -203,6 +208,7 @@ static struct bench *bench_new(void)
 
 	if (!bench)
 		err(1, NULL);
+	bench->repeat = 1;
 	bench->threads[0] = 1;
 	bench->threads[1] = 4;
 	bench->nlevels = 2;

@@ -104,6 +104,7 @@ struct bench {
 	unsigned int threads[BENCH_MAX_LEVELS];
 	unsigned int nlevels;
 	unsigned int rounds;
+	unsigned int repeat; /* how often each batch runs, without a pause */
 	int cpu;
 	const char *ops; /* comma-separated; NULL: all */
 	bool totals;	 /* of bench_totals */

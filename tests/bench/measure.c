@@ -132,7 +132,26 @@ static bool applies(const struct op *op, const struct target *t)
 	return !op->on_pool || t->pool;
 }
 
-/* Round 0 warms up: its samples are overwritten by those of the next. */
+/* Runs a batch once and returns the ns that it took. */
+static uint64_t run_once(struct batch *b)
+{
+	uint64_t ns;
+
+	if (b->op->prepare)
+		b->op->prepare(b);
+	wake_up(b);
+	mark(b);
+	ns = run_timed(b);
+	mark(b);
+	if (b->op->restore)
+		b->op->restore(b);
+	return ns;
+}
+
+/*
+ * Round 0 warms up: its samples are overwritten by those of the next. Of a batch that is
+ * repeated the last samples stay, and what all of them cost.
+ */
 static void run_batch(const struct bench *bench, struct row *row,
 		      unsigned int target, unsigned int round)
 {
@@ -148,24 +167,18 @@ static void run_batch(const struct bench *bench, struct row *row,
 		.order = order,
 		.samples = series->samples + series->n,
 	};
-	uint64_t cost;
+	uint64_t ns = 0;
 
 	if (!applies(row->op, t))
 		return;
 	/* Another order for each row: what one row made is at the end of the pool. */
 	shuffle(order, t->keys, round * bench->nrows + (row - bench->rows));
-	if (b.op->prepare)
-		b.op->prepare(&b);
-	wake_up(&b);
-	mark(&b);
-	cost = run_timed(&b) / b.count;
-	mark(&b);
-	if (b.op->restore)
-		b.op->restore(&b);
+	for (unsigned int i = 0; i < bench->repeat; i++)
+		ns += run_once(&b);
 	if (round == 0)
 		return;
 	series->n += b.count;
-	series->costs[series->ncosts++] = cost;
+	series->costs[series->ncosts++] = ns / b.count / bench->repeat;
 }
 
 /* One batch in each directory; another one goes first in each round. */
