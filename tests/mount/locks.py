@@ -328,7 +328,7 @@ def waiting_write_goes_to_the_pool_that_the_path_names_when_it_is_done(m):
     equal(m.entries(), {b'k': b'newer', b'l': b'2'})
 
 
-@case()
+@case(options=LONG)
 def writers_on_both_sides_lose_nothing(m):
     def through_the_mount(name):
         for n in range(60):
