@@ -138,6 +138,8 @@ int kvp_records_finish(struct kvp_records *records, int result)
 	note_names(records);
 	records->generation++;
 	records->state++;
+	/* what a failed change has done is told as if others had done it */
+	records->foreign += result != 0;
 	kvp_pool_unlock(&records->pool);
 	return result;
 }

@@ -36,7 +36,7 @@ struct kvp_records {
 	uint64_t names;		     /* index.names at that time */
 	uint64_t generation;	     /* counts changes of the entries */
 	uint64_t state;	  /* counts readings and changes of the file */
-	uint64_t foreign; /* counts changes by others, and ours of many keys */
+	uint64_t foreign; /* changes by others; ours: of many keys, or failed */
 	uint64_t clears;  /* counts changes that removed all keys at once */
 	bool wants_exclusive; /* which lock the last KVP_LOCKED was about */
 	bool looked;	      /* kvp_records_look has just found no change */

@@ -52,7 +52,7 @@ struct kvp_status {
 	uint64_t generation; /* changes with the entries or their order */
 	uint64_t state;	     /* changes with the file's content */
 	uint64_t order;	     /* changes with keys, their order or their ids */
-	uint64_t foreign;    /* changes by others, or of many keys by us */
+	uint64_t foreign;    /* changes by others; ours: many keys, failed */
 	uint64_t clears;     /* counts removals of all keys at once */
 
 	struct timespec names_mtime; /* when keys last came or went; 0: never */

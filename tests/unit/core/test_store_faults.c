@@ -75,11 +75,21 @@ static bool ids_are_equal(const struct ids *a, const struct ids *b)
 
 /* Of the store of the run that is under way, before anything went wrong. */
 static struct ids ids_before;
+static uint64_t foreign_before;
+
+static uint64_t foreign_changes(struct kvp_store *store)
+{
+	struct kvp_status status;
+
+	kvp_store_status(store, &status);
+	return status.foreign;
+}
 
 static void open_store(struct scene_run *run)
 {
 	run->store = store_text_open(run->path, KVP_MODE_FULL);
 	ids_before = ids_of(run->store);
+	foreign_before = foreign_changes(run->store);
 }
 
 static bool file_is_unlocked(const char *path)
@@ -114,6 +124,9 @@ static void check_aftermath(struct scene_run *run, int result)
 	CHECK_ROW(run->row, ids_are_unique(&ids));
 	if (scene_same_keys(&run->before, &run->now))
 		CHECK_ROW(run->row, ids_are_equal(&ids_before, &ids));
+	else if (result) /* or nobody would tell watchers */
+		CHECK_ROW(run->row,
+			  foreign_changes(run->store) != foreign_before);
 	CHECK_ROW(run->row, store_text_write(run->store, "probe", "1") == 0);
 	CHECK_ROW(run->row, store_text_reads(run->store, "probe", "1"));
 	pool_file_load(&run->now, run->path);
