@@ -56,7 +56,7 @@ equal()
 eventually()
 {
 	local try
-	for ((try = 0; try < 500; try++)); do
+	for ((try = 0; try < 3000; try++)); do
 		! "$@" || return 0
 		sleep 0.02
 	done
@@ -70,6 +70,9 @@ readme() { block /README.md "$1" | sed 's/\<sudo //g'; }
 property() { systemctl show --value -p "$1" "$2"; }
 # whether it has this property, and the unit's state has settled
 has() { [[ $(property "$1" "$2") == "$3" ]]; }
+is_in() { [[ $(readlink "/proc/$1/cwd") == "$2" ]]; }
+# what was written to the journal comes there a moment later
+is_logged() { journalctl -q -u kvpfs | grep "$1"; }
 kvpfs_mounts() { findmnt -rno FSTYPE "$1" | grep -cx fuse.kvpfs; }
 
 is_inactive_without_mount()
@@ -172,6 +175,7 @@ start_returns_when_it_is_mounted()
 is_busy_when_stopped_unmounts()
 {
 	(cd /run/kvp && exec sleep 1000) &
+	eventually is_in $! /run/kvp
 	systemctl stop kvpfs
 	is_inactive_without_mount kvpfs /run/kvp
 	kill $!
@@ -259,7 +263,7 @@ what_lies_there_is_hidden_and_told_of()
 	mkdir /run/kvp
 	touch /run/kvp/left
 	systemctl start kvpfs
-	journalctl -q -u kvpfs | grep 'is not empty'
+	eventually is_logged 'is not empty'
 	equal "$(cat /run/kvp/key)" value
 	systemctl stop kvpfs
 	equal "$(ls /run/kvp)" left
@@ -287,7 +291,7 @@ failure_is_reported_and_leaves_nothing()
 	systemctl start kvpfs && return 1
 	has Result kvpfs exit-code
 	[[ ! -e /run/kvp ]]
-	journalctl -q -u kvpfs | grep half
+	eventually is_logged half
 	rm /run/systemd/system/kvpfs.service.d/wrong.conf
 	systemctl daemon-reload
 	systemctl reset-failed kvpfs
