@@ -28,7 +28,7 @@ struct kvpfs_look {
 struct kvpfs_looks {
 	struct kvpfs_look list[KVPFS_LOOKS_MAX];
 	int64_t lost_ms; /* when there was no room; 0: never */
-	pid_t last;	 /* who looked last, and who alone did after others_ms */
+	pid_t last; /* who looked last, and who alone did after others_ms */
 	int64_t others_ms;
 };
 
