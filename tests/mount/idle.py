@@ -59,12 +59,15 @@ def sleeps_until_called(pid, reads=True):
 
 def has_read_its_events(pid):
     """Of inotify, as far as that can be known: a process that may not look says yes. Who
-    is being woken still seems to sleep; to read what is there takes a moment."""
+    is being woken still seems to sleep; to read what is there takes a moment. Who is
+    ending does, too, while the kernel closes what he had: he has no descriptor then."""
+    has_some = False
     pidfd = os.pidfd_open(pid)
     try:
         for name in os.listdir(f'/proc/{pid}/fd'):
             if os.readlink(f'/proc/{pid}/fd/{name}') != 'anon_inode:inotify':
                 continue
+            has_some = True
             fd = libc.syscall(PIDFD_GETFD, pidfd, int(name), 0)
             if fd >= 0:
                 with os.fdopen(fd, 'rb', 0) as events:
@@ -74,4 +77,4 @@ def has_read_its_events(pid):
         return False
     finally:
         os.close(pidfd)
-    return True
+    return has_some
