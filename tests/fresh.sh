@@ -50,7 +50,7 @@ it()
 	else
 		failures=$((failures + 1))
 		echo "not ok - $1 ($who)"
-		tail -n 400 /tmp/output | sed 's/^/# /'
+		tail -n 5000 /tmp/output | sed 's/^/# /'
 	fi
 }
 
