@@ -165,6 +165,8 @@ static void check_agent(struct kvpfs *fs)
 	if (agent_asks) {
 		agent_asks = 0;
 		kvpfs_watchers_answer(fs);
+		/* its look may have taken what poll(2) waits for */
+		kvpfs_events_look(fs);
 	}
 }
 
@@ -191,8 +193,10 @@ static void wait_for_request(struct loop *loop)
 	while (more && !request && !is_over(loop)) {
 		sleep_until_needed(fs, &request, &change);
 		check_agent(fs);
-		if (kvpfs_calls_wait(fs))
+		if (kvpfs_calls_wait(fs)) {
 			kvpfs_calls_retry(fs);
+			change = true; /* it has looked, too */
+		}
 		if (change || kvpfs_events_are_due(fs))
 			kvpfs_events_look(fs);
 		more = waits_for_more(fs);
