@@ -241,8 +241,9 @@ static int look(struct kvp_pool *pool, struct stat *ret_st)
 	    fstat(pool->file, ret_st) == 0)
 		return 0;
 	r = kvp_place_look(&pool->place, ret_st);
+	/* unlink(2) tells watches on the file before the path has lost it */
 	if (r == 0 && pool->watch >= 0 && ret_st->st_ino &&
-	    same_file(ret_st, &pool->st))
+	    ret_st->st_nlink > 0 && same_file(ret_st, &pool->st))
 		kvp_place_trust(&pool->place);
 	return r;
 }
