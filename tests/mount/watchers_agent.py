@@ -213,6 +213,8 @@ def is_killed_at(m, call, number):
                 os.kill(tracer, signal.SIGKILL)
             eventually(lambda: is_dead(pid) or tracer_of(pid) == 0)
         if not is_dead(pid):
+            # of an agent's end, which a tracer that was killed may keep to itself
+            os.kill(pid, signal.SIGCHLD)
             # /proc shows no call that a tracer has interrupted: the agent makes another
             pool.put(m.pool, 'b', 'last')
             settle(m)
