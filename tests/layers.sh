@@ -18,7 +18,7 @@ export LC_ALL=C
 table='
 core bytes keys util result quote process
 core record escape name utf8 rules text report
-core walk pool_place pool pool_holders pool_names
+core view walk pool_place pool pool_holders pool_names
 core value index batch scan records records_drop
 core store store_pool
 core changes reading

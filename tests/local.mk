@@ -134,6 +134,7 @@ unit_tests = \
 	tests/unit/core/test_text \
 	tests/unit/core/test_utf8 \
 	tests/unit/core/test_value \
+	tests/unit/core/test_view \
 	tests/unit/core/test_walk \
 	tests/unit/core/test_writer \
 	tests/unit/core/test_writer_limits \
@@ -193,10 +194,11 @@ tests/mount/lock_shim.so: $(top_srcdir)/tests/mount/lock_shim.c
 	$(AM_V_CCLD)$(build_shim)
 
 # tsearch(3) and CUnit keep some memory until the end; what nobody refers to any
-# more is a leak.
+# more is a leak. A program may go on after an error of the bus, with its registers.
 check-valgrind: $(unit_tests)
 	@printf '%s\n' $(unit_tests) | xargs -P 4 -I {} sh -c 'echo "valgrind {}"; \
 		$(VALGRIND) --quiet --error-exitcode=1 --leak-check=full \
+			--px-default=allregs-at-mem-access \
 			--show-leak-kinds=definite --errors-for-leak-kinds=definite \
 			./{} >{}.valgrind.log'
 VALGRIND = valgrind
