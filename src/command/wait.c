@@ -80,6 +80,7 @@ static void sleep_on(struct cmd_session *session, struct sleeper *sleeper,
 		{ .fd = STDOUT_FILENO }, /* errors only */
 	};
 
+	kvp_store_rest(session->store);
 	if (poll(fds, 2, sleep_limit(sleeper, fd, result)) <= 0)
 		return;
 	if (fds[1].revents)

@@ -211,6 +211,7 @@ int kvp_pool_open(struct kvp_pool *pool, const char *path, unsigned int flags)
 
 void kvp_pool_close(struct kvp_pool *pool)
 {
+	kvp_view_close(&pool->view);
 	forget_file(pool);
 	kvp_place_release(&pool->place);
 }

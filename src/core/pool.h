@@ -37,6 +37,7 @@
 #include <sys/types.h>
 
 #include "pool_place.h"
+#include "view.h"
 
 /* The largest file that is read: more cannot be an honest pool. */
 #define KVP_POOL_MAX_BYTES ((off_t)1 << 30)
@@ -55,6 +56,8 @@ struct kvp_pool {
 	bool writable;	/* file is open for writing */
 	bool settled;	/* st is of the content that the caller knows */
 	struct stat st; /* of file, if there is one */
+	/* of file; for who holds the lock. It stays open for as long as you like */
+	struct kvp_view view;
 };
 
 /* How a pool is opened; used as a set. */

@@ -7,6 +7,9 @@
 #include "result.h"
 #include "util.h"
 
+/* So many records are in view at a time, in whole chunks: most pools have no more. */
+#define VIEW_RECORDS ((size_t)1024)
+
 struct kvp_record *kvp_chunk_new(size_t count)
 {
 	size_t n = count < KVP_CHUNK_RECORDS ? count : KVP_CHUNK_RECORDS;
@@ -24,9 +27,12 @@ int kvp_chunk_read(struct kvp_pool *pool, size_t slot, struct kvp_record *chunk,
 /* Gets the record that lies in SLOT. Anything but 0 ends the reading. */
 typedef int take_record(void *arg, size_t slot, const struct kvp_pair *record);
 
-/* Reads the whole file. */
-static int read_all(struct kvp_pool *pool, take_record *take, void *arg,
-		    size_t *ret_torn)
+/* Whether all records of the chunk from SLOT on are known, so that none need be read. */
+typedef bool know_chunk(void *arg, size_t slot);
+
+/* Reads the whole file but for what KNOW, which may be NULL, says is known. */
+static int read_all(struct kvp_pool *pool, know_chunk *know, take_record *take,
+		    void *arg, size_t *ret_torn)
 {
 	kvp_autofree struct kvp_record *chunk = kvp_chunk_new(
 		KVP_CHUNK_RECORDS);
@@ -37,6 +43,11 @@ static int read_all(struct kvp_pool *pool, take_record *take, void *arg,
 	if (!chunk)
 		return -ENOMEM;
 	do {
+		if (know && know(arg, slot)) {
+			slot += KVP_CHUNK_RECORDS;
+			bytes = KVP_CHUNK_RECORDS * KVP_RECORD_SIZE;
+			continue;
+		}
 		r = kvp_chunk_read(pool, slot, chunk, &bytes);
 		for (size_t i = 0; r == 0 && i < bytes / KVP_RECORD_SIZE; i++) {
 			struct kvp_pair pair = kvp_record_pair(&chunk[i]);
@@ -52,10 +63,59 @@ static int read_all(struct kvp_pool *pool, take_record *take, void *arg,
 
 /* An index that is brought in step, without being made anew. */
 struct update {
+	struct kvp_pool *pool;
 	struct kvp_index *index;
 	size_t compared; /* records that the file has, too */
 	bool changed;
+	const struct kvp_record *seen; /* in pool->view; NULL: it is not open */
+	size_t first;		       /* the slot of the first of them */
 };
+
+/* Opens the view in which the chunk from SLOT on is, which the index has. */
+static void move_view(struct update *update, size_t slot)
+{
+	size_t first = slot - slot % VIEW_RECORDS;
+	size_t left = update->index->records - first;
+	size_t count = left < VIEW_RECORDS ? left : VIEW_RECORDS;
+
+	if (slot > first)
+		return;
+	kvp_view_close(&update->pool->view);
+	update->seen = kvp_view_open(&update->pool->view, update->pool->file,
+				     kvp_offset_of(first),
+				     count * KVP_RECORD_SIZE);
+	update->first = first;
+}
+
+/* Whether the record in SLOT, which gives an entry its value, says what RECORD says. */
+static bool is_same(const struct kvp_index *index, size_t slot,
+		    const struct kvp_record *record)
+{
+	const struct kvp_entry *entry = index->slots[slot];
+
+	return entry && entry->last == slot &&
+	       kvp_bytes_equal(kvp_record_key(record), entry->key) &&
+	       kvp_bytes_equal(kvp_record_value(record),
+			       kvp_value_bytes(entry->value));
+}
+
+/* A chunk with a record that gives no value, as it is empty or repeated, is read. */
+static bool is_unchanged(void *arg, size_t slot)
+{
+	struct update *update = arg;
+	bool same;
+
+	if (slot + KVP_CHUNK_RECORDS > update->index->records)
+		return false;
+	move_view(update, slot);
+	same = update->seen;
+	for (size_t i = slot; same && i < slot + KVP_CHUNK_RECORDS; i++)
+		same = is_same(update->index, i,
+			       &update->seen[i - update->first]);
+	if (same)
+		update->compared += KVP_CHUNK_RECORDS;
+	return same;
+}
 
 static int update_entry(struct update *update, struct kvp_entry *entry,
 			struct kvp_bytes bytes)
@@ -102,13 +162,13 @@ static int update_slot(void *arg, size_t slot, const struct kvp_pair *record)
 static int update_all(struct kvp_pool *pool, struct kvp_index *index,
 		      size_t *ret_torn, bool *ret_changed)
 {
-	struct update update = { .index = index };
+	struct update update = { .pool = pool, .index = index };
 	size_t records = index->records;
 	int r;
 
 	if (records == 0 || pool->st.st_size < kvp_offset_of(records))
 		return KVP_ABSENT;
-	r = read_all(pool, update_slot, &update, ret_torn);
+	r = read_all(pool, is_unchanged, update_slot, &update, ret_torn);
 	*ret_changed |= update.changed;
 	return r == 0 && update.compared < records ? KVP_ABSENT : r;
 }
@@ -137,7 +197,7 @@ static int rebuild_all(struct kvp_pool *pool, struct kvp_index *index,
 	rebuild.index.last_id = index->last_id;
 	*ret_torn = 0;
 	if (kvp_pool_exists(pool))
-		r = read_all(pool, add_slot, &rebuild, ret_torn);
+		r = read_all(pool, NULL, add_slot, &rebuild, ret_torn);
 	if (r) {
 		kvp_index_release(&rebuild.index);
 		return r;

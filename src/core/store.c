@@ -253,6 +253,12 @@ void kvp_store_end_look(struct kvp_store *store)
 	store->ops->end_look(store);
 }
 
+void kvp_store_rest(struct kvp_store *store)
+{
+	if (store->ops->rest)
+		store->ops->rest(store);
+}
+
 void kvp_store_status(struct kvp_store *store, struct kvp_status *ret_status)
 {
 	store->ops->status(store, ret_status);

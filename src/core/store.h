@@ -119,6 +119,7 @@ struct kvp_store_ops {
 	int (*refresh)(struct kvp_store *store);
 	int (*look)(struct kvp_store *store);
 	void (*end_look)(struct kvp_store *store);
+	void (*rest)(struct kvp_store *store); /* or NULL */
 	void (*status)(struct kvp_store *store, struct kvp_status *ret_status);
 	uint64_t (*new_id)(struct kvp_store *store);
 	/* a descriptor of the file to fdatasync and close, or -1: none */
@@ -283,6 +284,12 @@ int kvp_store_refresh(struct kvp_store *store);
  */
 int kvp_store_look(struct kvp_store *store);
 void kvp_store_end_look(struct kvp_store *store);
+
+/*
+ * To be called before a sleep: gives back the memory that was needed to find out what has
+ * changed. That takes as long as a request, so it is not done while somebody waits.
+ */
+void kvp_store_rest(struct kvp_store *store);
 void kvp_store_status(struct kvp_store *store, struct kvp_status *ret_status);
 
 /* A number that no entry has, for kvp_edit.id. */

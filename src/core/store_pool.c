@@ -42,6 +42,11 @@ static void pool_end_look(struct kvp_store *store)
 	records_of(store)->looked = false;
 }
 
+static void pool_rest(struct kvp_store *store)
+{
+	kvp_view_close(&records_of(store)->pool.view);
+}
+
 static int pool_read(struct kvp_store *store, struct kvp_bytes key,
 		     struct kvp_item *ret_item)
 {
@@ -553,6 +558,7 @@ static const struct kvp_store_ops pool_ops = {
 	.refresh = pool_refresh,
 	.look = pool_look,
 	.end_look = pool_end_look,
+	.rest = pool_rest,
 	.status = pool_status,
 	.new_id = pool_new_id,
 	.sync_descriptor = pool_sync_descriptor,

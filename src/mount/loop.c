@@ -177,6 +177,14 @@ static bool waits_for_more(const struct kvpfs *fs)
 	       kvpfs_watchers_pause(fs) >= 0;
 }
 
+/* To be called before the loop sleeps. Nothing may keep the agent waiting. */
+static void rest_stores(const struct kvpfs *fs)
+{
+	for (size_t i = 0; i < fs->dir_count && !kvpfs_watchers_are_told(fs);
+	     i++)
+		kvp_store_rest(fs->dirs[i].store);
+}
+
 /*
  * While calls wait for a lock or for events, a blocking read(2) of the next request
  * would make the loop deaf. Otherwise a blocking read(2) costs least.
@@ -188,6 +196,7 @@ static void wait_for_request(struct loop *loop)
 	bool request = false;
 	bool change;
 
+	rest_stores(fs);
 	/* a request that poll(2) saw may be withdrawn before it is read */
 	set_blocking(loop, !more);
 	while (more && !request && !is_over(loop)) {
@@ -199,6 +208,7 @@ static void wait_for_request(struct loop *loop)
 		}
 		if (change || kvpfs_events_are_due(fs))
 			kvpfs_events_look(fs);
+		rest_stores(fs);
 		more = waits_for_more(fs);
 	}
 }

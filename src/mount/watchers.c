@@ -95,6 +95,11 @@ void kvpfs_watchers_answer(struct kvpfs *fs)
 	send(w, &answer);
 }
 
+bool kvpfs_watchers_are_told(const struct kvpfs *fs)
+{
+	return fs->watchers && fs->watchers->due.kind != KVPFS_ERRAND_NONE;
+}
+
 void kvpfs_watchers_wake(struct kvpfs *fs)
 {
 	bool urgent = false;

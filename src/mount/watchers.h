@@ -52,6 +52,9 @@ int kvpfs_watchers_pause(const struct kvpfs *fs);
 /* If the agent has a question, looks at the pools and answers it. */
 void kvpfs_watchers_answer(struct kvpfs *fs);
 
+/* Whether the agent is on an errand: somebody waits for what it tells. */
+bool kvpfs_watchers_are_told(const struct kvpfs *fs);
+
 /* Makes the agent ask, if something is due of which no event of a pool tells it. */
 void kvpfs_watchers_wake(struct kvpfs *fs);
 

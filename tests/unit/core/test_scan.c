@@ -8,6 +8,7 @@
 #include "scan.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "check.h"
@@ -253,6 +254,80 @@ static void file_that_others_cut_while_it_is_read_is_read_anew(void)
 	end();
 }
 
+static struct pool_file_record named_record(size_t slot, const char *value)
+{
+	char key[32];
+
+	snprintf(key, sizeof(key), "key-%zu", slot);
+	return pool_file_record(check_bytes(key), check_bytes(value), '\0');
+}
+
+/* KNOWN says what a file of COUNT records says. */
+static void begin_with(size_t count)
+{
+	bool changed;
+
+	begin();
+	file.count = 0;
+	for (size_t slot = 0; slot < count; slot++) {
+		struct pool_file_record record = named_record(slot, "before");
+
+		pool_file_add(&file, pool_file_key(&record),
+			      pool_file_value(&record), '\0');
+	}
+	pool_file_store(&file, path);
+	CU_ASSERT_EQUAL(scan(&known, &changed), 0);
+}
+
+/* What is the same is only seen, and what differs is read: wherever that is. */
+static void one_change_among_many_records_is_found(void)
+{
+	static const size_t slots[] = { 0,    31,   32,	  1000, 1023,
+					1024, 1055, 1056, 2047, 2048,
+					2079, 2080, 2099 };
+	struct kvp_index before;
+	bool changed;
+
+	begin_with(2100);
+	for (size_t i = 0; i < COUNT(slots); i++) {
+		CU_ASSERT_EQUAL_FATAL(kvp_index_copy(&known, &before), 0);
+		file.records[slots[i]] = named_record(slots[i], "after");
+		pool_file_store(&file, path);
+		CU_ASSERT_EQUAL(scan(&known, &changed), 0);
+		CU_ASSERT_TRUE(changed);
+		check(&before, changed);
+		kvp_index_release(&before);
+		CU_ASSERT_EQUAL(scan(&known, &changed), 0);
+		CU_ASSERT_FALSE(changed);
+	}
+	end();
+}
+
+/* Who takes no lock may do so at any time. */
+static void file_that_others_cut_while_it_is_locked_is_read_anew(void)
+{
+	static const size_t counts[] = { 0, 1, 32, 33, 64, 1024, 1056, 2099 };
+	struct kvp_index before;
+	bool unsettled;
+	bool changed;
+	size_t torn;
+
+	for (size_t i = 0; i < COUNT(counts); i++) {
+		begin_with(2100);
+		CU_ASSERT_EQUAL_FATAL(kvp_index_copy(&known, &before), 0);
+		CU_ASSERT_EQUAL_FATAL(
+			kvp_pool_lock(&pool, KVP_LOCK_SHARED, &unsettled), 0);
+		file.count = counts[i];
+		pool_file_store(&file, path);
+		CU_ASSERT_EQUAL(kvp_scan(&pool, &known, &torn, &changed), 0);
+		kvp_pool_unlock(&pool);
+		CU_ASSERT_TRUE(changed);
+		check(&before, changed);
+		kvp_index_release(&before);
+		end();
+	}
+}
+
 /* A value of a key that stays where it is is the new one, and only that. */
 static void unchanged_values_stay_the_same_pointers(void)
 {
@@ -289,6 +364,8 @@ static const struct check_case cases[] = {
 	CHECK_CASE(index_says_what_a_new_one_says),
 	CHECK_CASE(change_is_noticed_though_a_scan_has_failed),
 	CHECK_CASE(file_that_others_cut_while_it_is_read_is_read_anew),
+	CHECK_CASE(one_change_among_many_records_is_found),
+	CHECK_CASE(file_that_others_cut_while_it_is_locked_is_read_anew),
 	CHECK_CASE(unchanged_values_stay_the_same_pointers),
 };
 
