@@ -100,7 +100,7 @@ wrap_io = -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate \
 	-Wl,--wrap=fstat64,--wrap=__fxstat,--wrap=__fxstat64,--wrap=openat64 \
 	-Wl,--wrap=fcntl64,--wrap=inotify_init1
 wrap_looks = -Wl,--wrap=inotify_init1,--wrap=inotify_add_watch \
-	-Wl,--wrap=fstat,--wrap=__fxstat,--wrap=read
+	-Wl,--wrap=fstat,--wrap=__fxstat,--wrap=read,--wrap=clock_gettime
 
 unit_tests = \
 	tests/unit/core/test_batch \

@@ -26,6 +26,12 @@
 /* After a write of ours: the events that only another program's change can have made. */
 #define FOREIGN_AFTER_WRITE (~(uint32_t)IN_MODIFY)
 
+/*
+ * unlink(2) tells watches on a file before its path has lost it, and may be interrupted
+ * in between. So after such an event the path is asked for so long.
+ */
+#define DISTRUST_MS 1000
+
 static void forget_file(struct kvp_pool *pool)
 {
 	if (pool->watch >= 0)
@@ -62,8 +68,10 @@ static void note_event(struct kvp_pool *pool, const struct inotify_event *event,
 	if (!lost && event->wd != pool->watch)
 		return;
 	*seen |= event->mask;
-	if (event->mask & ~(uint32_t)IN_CONTENT)
+	if (event->mask & ~(uint32_t)IN_CONTENT) {
 		kvp_place_doubt_name(&pool->place);
+		pool->trust_at = kvp_now_ms() + DISTRUST_MS;
+	}
 }
 
 /*
@@ -228,6 +236,13 @@ bool kvp_pool_is_writable(const struct kvp_pool *pool)
 	       access(kvp_fd_path(pool->file, path), W_OK) == 0;
 }
 
+/* Whether nobody is just about to take the name away that ST was found by. */
+static bool is_named(const struct kvp_pool *pool, const struct stat *st)
+{
+	return st->st_nlink > 0 &&
+	       (pool->trust_at == 0 || kvp_now_ms() >= pool->trust_at);
+}
+
 /*
  * Looks at the events, then at the path. A change in between only makes the
  * next look say "changed", too.
@@ -242,9 +257,8 @@ static int look(struct kvp_pool *pool, struct stat *ret_st)
 	    fstat(pool->file, ret_st) == 0)
 		return 0;
 	r = kvp_place_look(&pool->place, ret_st);
-	/* unlink(2) tells watches on the file before the path has lost it */
 	if (r == 0 && pool->watch >= 0 && ret_st->st_ino &&
-	    ret_st->st_nlink > 0 && same_file(ret_st, &pool->st))
+	    same_file(ret_st, &pool->st) && is_named(pool, ret_st))
 		kvp_place_trust(&pool->place);
 	return r;
 }

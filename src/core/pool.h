@@ -19,7 +19,8 @@
  * returns) and the file's stat is the same; sizes and times alone miss a rewrite
  * in place within a clock tick. Without inotify each look says "changed". Events
  * also tell when the file loses a name. So while there was none, a stat of the
- * descriptor serves, which takes half as long as one of the path. A mount over the file
+ * descriptor serves, which takes half as long as one of the path; but not for a second
+ * after an event, as a name may be lost after it. A mount over the file
  * makes no event and is not seen. A file that got no watch is watched from the
  * next lock on, if that can be had by then. inotify merges equal events: another
  * program's unlocked write during ours looks like ours. Its IN_CLOSE_WRITE does not,
@@ -50,12 +51,13 @@ enum kvp_lock {
 
 struct kvp_pool {
 	struct kvp_place place;
-	int file;	/* descriptors; -1: none */
-	int watch;	/* of file */
-	bool read_only; /* the user wants no writing */
-	bool writable;	/* file is open for writing */
-	bool settled;	/* st is of the content that the caller knows */
-	struct stat st; /* of file, if there is one */
+	int file;	  /* descriptors; -1: none */
+	int watch;	  /* of file */
+	bool read_only;	  /* the user wants no writing */
+	bool writable;	  /* file is open for writing */
+	bool settled;	  /* st is of the content that the caller knows */
+	struct stat st;	  /* of file, if there is one */
+	int64_t trust_at; /* the file may lose its name until then; kvp_now_ms */
 	/* of file; for who holds the lock. It stays open for as long as you like */
 	struct kvp_view view;
 };

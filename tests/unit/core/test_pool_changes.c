@@ -6,7 +6,7 @@
  * twice within a tick, so that sizes and times alone are not enough.
  *
  * To be linked with -Wl,--wrap=inotify_init1,--wrap=inotify_add_watch,
- * -Wl,--wrap=fstat and -Wl,--wrap=read.
+ * -Wl,--wrap=fstat, -Wl,--wrap=read and -Wl,--wrap=clock_gettime.
  */
 #include "pool.h"
 
@@ -29,11 +29,16 @@ static bool clock_stands_still;
 static bool no_inotify;
 static bool no_watches;
 static bool queue_overflows;
+static bool no_events;
+static bool no_links;
+static time_t time_passed;
 
 int __real_inotify_init1(int flags);
 int __real_inotify_add_watch(int fd, const char *path, uint32_t mask);
 ssize_t __real_read(int fd, void *buf, size_t size);
 int __real_fstat(int fd, struct stat *st);
+int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_inotify_init1(int flags);
 int __wrap_inotify_add_watch(int fd, const char *path, uint32_t mask);
 ssize_t __wrap_read(int fd, void *buf, size_t size);
@@ -64,14 +69,28 @@ ssize_t __wrap_read(int fd, void *buf, size_t size)
 						.mask = IN_Q_OVERFLOW };
 	ssize_t r = __real_read(fd, buf, size);
 
+	if (no_events && r > 0) {
+		errno = EAGAIN;
+		return -1;
+	}
 	if (!queue_overflows || r <= 0)
 		return r;
 	memcpy(buf, &overflow, sizeof(overflow));
 	return sizeof(overflow);
 }
 
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
+{
+	int r = __real_clock_gettime(clock, ret_time);
+
+	ret_time->tv_sec += time_passed;
+	return r;
+}
+
 static int stop_clock(int result, struct stat *st)
 {
+	if (result == 0 && no_links)
+		st->st_nlink = 0;
 	if (result == 0 && clock_stands_still) {
 		st->st_mtim = (struct timespec){ 1, 0 };
 		st->st_ctim = (struct timespec){ 1, 0 };
@@ -385,6 +404,41 @@ static void deleted_file_is_gone_until_it_is_there_again(void)
 	end();
 }
 
+/*
+ * unlink(2) tells watches on the file of it, and then takes the name away. Whoever looks
+ * in between still finds the file; no other event comes. chmod(2) stands for its first
+ * half here.
+ */
+static void look_while_the_file_is_being_deleted(bool other_link, time_t before)
+{
+	const char *link_path = pool_file_path("link");
+
+	begin();
+	if (other_link)
+		CU_ASSERT_EQUAL_FATAL(link(path, link_path), 0);
+	CU_ASSERT_EQUAL_FATAL(chmod(path, 0600), 0);
+	no_links = !other_link;
+	settle();
+	time_passed += before;
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 0);
+	no_links = false;
+	no_events = true;
+	CU_ASSERT_EQUAL_FATAL(unlink(path), 0);
+	CU_ASSERT_EQUAL(kvp_pool_changed(&pool), 1);
+	CU_ASSERT_FALSE(kvp_pool_exists(&pool));
+	no_events = false;
+	unlink(link_path);
+	end();
+}
+
+static void file_that_is_being_deleted_is_not_trusted(void)
+{
+	look_while_the_file_is_being_deleted(false, 0);
+	look_while_the_file_is_being_deleted(true, 0);
+	/* this may take longer than others live */
+	look_while_the_file_is_being_deleted(false, 10);
+}
+
 static void file_deleted_and_made_anew_between_two_looks_is_changed(void)
 {
 	clock_stands_still = true;
@@ -680,6 +734,7 @@ static const struct check_case cases[] = {
 	CHECK_CASE(unlocked_write_closed_during_ours_is_seen),
 	CHECK_CASE(close_after_a_write_is_seen_too),
 	CHECK_CASE(deleted_file_is_gone_until_it_is_there_again),
+	CHECK_CASE(file_that_is_being_deleted_is_not_trusted),
 	CHECK_CASE(file_deleted_and_made_anew_between_two_looks_is_changed),
 	CHECK_CASE(replaced_file_is_left_alone_and_the_new_one_is_used),
 	CHECK_CASE(lock_on_a_file_that_was_replaced_does_not_hinder),
