@@ -19,8 +19,10 @@ import harness
 import pool
 from harness import (AS_NOBODY, KVPFS, MNT_DETACH, Child, Skip, case, control, equal,
                      eventually, figures, is_mounted, libc, opened, read, refused, rounds,
-                     status, umount, with_fuse_for_users, with_mounts, write, write_all)
+                     sleeps, status, umount, with_fuse_for_users, with_mounts, write,
+                     write_all)
 from idle import sleeps_for_ms, sleeps_until_called, switches
+from stream import blocked_in_read
 from watching import (FILE_GONE, GONE, NEW, SET, Watch, agent_of, is_settled, of, settle)
 
 OLD = [('a', '1'), ('b', '2')]
@@ -240,6 +242,30 @@ def wherever_either_is_killed_nothing_hangs(m):
             ended += is_killed_at(m, call, number)
             kills += 1
     figures(calls=kills, mounts_that_ended=ended)
+
+
+@case(*OLD, options=None, root=True)
+def what_the_agent_asks_about_reaches_readers_of_events(m):
+    """Its question comes to the loop before the change that a reader waits for, and the
+    look for its answer finds that. It makes no request then."""
+    harness.strace(m)
+    with m.mounted():
+        child = blocked_in_read(m)
+        slow = subprocess.Popen([
+            'strace', '-qq', '-o', os.path.join(m.top, 'trace'), '-p', str(m.pid()),
+            '-e', 'trace=?poll,ppoll', '-e', 'inject=?poll,ppoll:delay_exit=500000'])
+        eventually(lambda: tracer_of(m.pid()) == slow.pid)
+        old = agent(m)
+        os.kill(old, signal.SIGKILL)
+        new = eventually(lambda: agent_of(m.pid()) not in (old, None) and agent(m))
+        eventually(sleeps, new)
+        os.kill(new, signal.SIGSTOP)
+        pool.put(m.pool, 'a', 'other')
+        eventually(child.is_done)
+        equal(child.result(), 'set a\n')
+        os.kill(new, signal.SIGCONT)
+        slow.terminate()
+        slow.wait()
 
 
 @case(*OLD, options=None, root=True)
