@@ -36,7 +36,7 @@ static void take_bus_error(int signal_number, siginfo_t *info, void *context)
 {
 	(void)context;
 	/* others may send the signal, too */
-	if (info->si_code == BUS_ADRERR && fill(info->si_addr))
+	if (info->si_code > 0 && fill(info->si_addr))
 		return;
 	sigaction(signal_number, &before, NULL);
 	is_handled = false;
