@@ -376,5 +376,30 @@ def pool_that_others_change_all_the_time_without_locks(m):
     assert memory < 16 * 1024
 
 
+def cut_for_ever(path):
+    dice = random.Random(2)
+    with open(path, 'r+b', buffering=0) as file:
+        whole = file.read()
+        while True:
+            file.truncate(dice.randrange(len(whole)))
+            os.pwrite(file.fileno(), whole, 0)
+
+
+@case(*harness.numbered(200))
+def pool_that_others_cut_while_it_is_read(m):
+    """What has not changed is looked at in the file's own pages, which end then."""
+    whole, found = read(m.pool), 0
+    child = Child(cut_for_ever, m.pool)
+    for n in range(rounds(2000)):
+        value = tolerate((errno.ENOENT,), read, m / f'key-{n % 200:04}')
+        # its page may not be there yet
+        assert value in (None, b'', b'%d' % (n % 200)), value
+        found += bool(value)
+    child.kill()
+    write(m.pool, whole)
+    looks_as_it_is(m)
+    harness.figures(reads=rounds(2000), found=found)
+
+
 if __name__ == '__main__':
     harness.main()

@@ -627,6 +627,25 @@ def agent_costs_little_memory(m):
         assert max(sizes) < 512, sizes
 
 
+@case(*harness.numbered(200), options=None)
+def no_part_of_a_pool_stays_in_memory_twice(m):
+    """It is looked at in the pages of the file, which are given back then."""
+    def is_mapped():
+        with open(f'/proc/{m.pid()}/maps') as file:
+            return m.pool in file.read()
+
+    for options in '', 'nowatchers', 'ro':
+        with m.mounted(options):
+            for n in range(20):
+                pool.put(m.pool, 'key-0007', f'{options} {n}')
+                equal(read(m / 'key-0007'), f'{options} {n}'.encode())
+                eventually(lambda: not is_mapped())
+            child = blocked_in_read(m)
+            pool.put(m.pool, 'key-0008', f'{options} other')
+            equal(child.result(), 'set key-0008\n')
+            eventually(lambda: not is_mapped())
+
+
 @case(*OLD)
 def lock_that_is_held_on_is_asked_for_ever_more_rarely(m):
     with Watch(m.dir) as watch:
