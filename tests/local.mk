@@ -224,6 +224,7 @@ tests_bench_bench_SOURCES = \
 	tests/bench/prepare.c \
 	tests/bench/report.c \
 	tests/bench/start.c \
+	tests/bench/told.c \
 	tests/bench/totals.c
 tests_bench_bench_LDADD = -lpthread
 tests_bench_floorfs_SOURCES = tests/bench/floorfs.c tests/bench/keys.h

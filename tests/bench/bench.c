@@ -25,6 +25,7 @@ static const struct option options[] = {
 	{ "ops", required_argument, NULL, 'o' },
 	{ "totals", no_argument, NULL, 'T' },
 	{ "start", no_argument, NULL, 's' },
+	{ "told", no_argument, NULL, 'e' },
 	{ "marks", no_argument, NULL, 'm' },
 	{ "goals", no_argument, NULL, 'g' },
 	{ "pool", required_argument, NULL, 'P' },
@@ -41,6 +42,7 @@ static const char usage_text[] =
 	"                                            DIR.pool, it is mounted on DIR\n"
 	"       bench [OPTION]... --start LABEL=DIR COMMAND...\n"
 	"                                            measures what mounts on DIR\n"
+	"       bench [OPTION]... --told LABEL=DIR   when inotify in DIR tells of a change\n"
 	"       bench [OPTION]... --pool FILE        writes a pool\n"
 	"       bench [OPTION]... --fill DIR         makes the same keys as plain files\n"
 	"  --rounds N        rounds to measure (15)\n"
@@ -128,6 +130,9 @@ static void parse_option(struct bench *bench, int opt)
 	case 's':
 		bench->start = true;
 		break;
+	case 'e':
+		bench->told = true;
+		break;
 	case 'm':
 		bench->marks = true;
 		break;
@@ -174,6 +179,9 @@ static void measure(struct bench *bench)
 {
 	if (bench->start) {
 		bench_start(bench);
+		bench_print_line(bench);
+	} else if (bench->told) {
+		bench_told(bench);
 		bench_print_line(bench);
 	} else {
 		bench_measure(bench);

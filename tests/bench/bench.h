@@ -2,9 +2,9 @@
 /*
  * The parts of the benchmark program: bench.c reads the command line, prepare.c writes
  * pools and fills directories, ops.c knows what is measured, measure.c runs and times it,
- * totals.c what is measured as a whole, start.c how a file system starts, and report.c
- * shows the results. Any failure ends the program with a message: a wrong number is worse
- * than none.
+ * totals.c what is measured as a whole, start.c how a file system starts, told.c when its
+ * watchers are told, and report.c shows the results. Any failure ends the program with a
+ * message: a wrong number is worse than none.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -115,6 +115,7 @@ struct bench {
 
 	bool start; /* measure the command, which mounts the only target */
 	char **command;
+	bool told; /* measure when changes of the pool are told in the only target */
 
 	const char *pool;
 	const char *fill;
@@ -162,11 +163,17 @@ void bench_write_pool(const struct bench *bench);
 /* Makes the same keys as files of the directory bench->fill. */
 void bench_fill_directory(const struct bench *bench);
 
+/* Fills in what is not given, and looks at the keys. */
+void bench_open_target(const struct bench *bench, struct target *t);
+
 /* Measures all targets and sets bench->rows. */
 void bench_measure(struct bench *bench);
 
 /* The same for starts of bench->command. */
 void bench_start(struct bench *bench);
+
+/* The same for events of changes in the pool of the only target. */
+void bench_told(struct bench *bench);
 
 /* Rows for @ops, as far as they are wanted; and what their samples come to. */
 void bench_add_rows(struct bench *bench, const struct op *ops, size_t nops);

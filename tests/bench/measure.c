@@ -280,7 +280,7 @@ static void find_pool(struct target *t)
 	t->pool = NULL;
 }
 
-static void open_target(struct bench *bench, struct target *t)
+void bench_open_target(const struct bench *bench, struct target *t)
 {
 	t->fd = open(t->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (t->fd < 0)
@@ -309,7 +309,7 @@ void bench_measure(struct bench *bench)
 {
 	bench_pin(bench->cpu);
 	for (unsigned int t = 0; t < bench->ntargets; t++)
-		open_target(bench, &bench->targets[t]);
+		bench_open_target(bench, &bench->targets[t]);
 	if (bench->totals)
 		bench_add_rows(bench, bench_totals, bench_ntotals);
 	else

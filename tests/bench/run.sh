@@ -12,7 +12,8 @@ usage()
 	cat <<'END'
 usage: run.sh [OPTION]... [MODE]...
 Without a mode: what operations cost, beside the floor and tmpfs; how that grows with the
-number of keys; total times; starts and large pools; memory; wake-ups while idle.
+number of keys; total times; from a change to its event; starts and large pools; memory;
+wake-ups while idle.
   --quick       one mount, few rounds, no totals, no large pools, little idling
   --long        a million operations before memory is measured, a minute of idling
   --mounts N    mounts of kvpfs and of floorfs that are compared (3)
@@ -27,6 +28,8 @@ Modes, instead of that:
   --totals      times what is done to all 1024 keys: rm, create, load, append
   --watchers    times operations with nowatchers and without, in turn: the ratio says
                 what it costs to be able to tell (goal: 1.03), as one CPU does all
+  --told        times from another program's write to the pool to inotify's event in the
+                mount (goal: a median of 1000 us), on all CPUs
 The programs are $KVPFS (src/kvpfs) and those in $BENCH_DIR (tests/bench); the pools are
 made in $BENCH_TMP (/dev/shm).
 END
@@ -54,7 +57,7 @@ while [ $# -gt 0 ]; do
 	--long)
 		operations=1000000 idle=60
 		;;
-	--requests | --syscalls | --totals | --watchers)
+	--requests | --syscalls | --totals | --watchers | --told)
 		modes+=("${1#--}")
 		;;
 	--mounts | --rounds | --cpu | --json | --plot)
@@ -96,10 +99,8 @@ if [ ! -w /dev/fuse ]; then
 	echo "run.sh: skipped: /dev/fuse is missing" >&2
 	exit 77
 fi
-if [ -z "$cpu" ]; then
-	cpu=$(awk '/^Cpus_allowed_list:/ { n = split($2, c, "[,-]"); print c[n] }' \
-		/proc/self/status)
-fi
+cpus=$(awk '/^Cpus_allowed_list:/ { print $2 }' /proc/self/status)
+: "${cpu:=${cpus##*[,-]}}"
 
 tmp=$(mktemp -d "${BENCH_TMP:-/dev/shm}/kvpfs-bench.XXXXXX")
 dirs=()
@@ -274,6 +275,23 @@ watchers()
 		--ops read,stat,overwrite,append,create,rename,unlink-newest \
 		"${targets[@]}"
 	unmount_all
+}
+
+told()
+{
+	local cpu=$cpus n
+
+	echo "== from another program's write to the event (microseconds)"
+	printf '%-32s %15s %7s\n' '(best and median)' '' keys
+	for n in 5 100 1024; do
+		make_pool "told$n" --keys "$n"
+		serve_pool "told$n"
+		"$bench" --rounds $((rounds * 8)) --told --json "$tmp/told" \
+			"write to event=$tmp/told$n"
+		keep told "$(cat "$tmp/told")"
+		unmount_all
+	done
+	echo
 }
 
 # keep LIST JSON: adds a result to a list.
@@ -466,8 +484,10 @@ syscalls_of()
 		}
 		/^flock\(.*LOCK_(SH|EX).* = 0$/ {
 			print "locks"
+			is_scanned = 0
 		}
-		/^pread64\([0-9]+<.*\.pool>, .*, 0\) = [1-9]/ {
+		(/^pread64\([0-9]+<.*\.pool>, .*, 0\) = [1-9]/ ||
+		 /^mmap\(.*<.*\.pool>, 0\) = /) && !is_scanned++ {
 			print "scans"
 		}
 		{
@@ -587,9 +607,9 @@ system+=" $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo)"
 echo "$system"
 echo
 if [ ${#modes[@]} -eq 0 ]; then
-	modes=(compare growth totals starts large memory idling program_size)
+	modes=(compare growth totals told starts large memory idling program_size)
 	if [ -n "$quick" ]; then
-		modes=(compare growth starts memory idling program_size)
+		modes=(compare growth told starts memory idling program_size)
 	fi
 fi
 for mode in "${modes[@]}"; do
