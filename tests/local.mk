@@ -90,6 +90,7 @@ tests_libcheck_a_SOURCES = \
 	tests/lib/scenes.c tests/lib/scenes.h \
 	tests/lib/store_memory.c tests/lib/store_memory.h \
 	tests/lib/store_text.c tests/lib/store_text.h \
+	tests/lib/wrapped.h \
 	tests/lib/writer_story.c tests/lib/writer_story.h
 LDADD = tests/libcheck.a src/libkvp.a $(UNISTRING_LIBS) $(CUNIT_LIBS)
 
@@ -100,7 +101,8 @@ wrap_io = -Wl,--wrap=pread,--wrap=pwrite,--wrap=ftruncate \
 	-Wl,--wrap=fstat64,--wrap=__fxstat,--wrap=__fxstat64,--wrap=openat64 \
 	-Wl,--wrap=fcntl64,--wrap=inotify_init1
 wrap_looks = -Wl,--wrap=inotify_init1,--wrap=inotify_add_watch \
-	-Wl,--wrap=fstat,--wrap=__fxstat,--wrap=read,--wrap=clock_gettime
+	-Wl,--wrap=fstat,--wrap=__fxstat,--wrap=read,--wrap=clock_gettime \
+	-Wl,--wrap=fstat64,--wrap=__fxstat64
 
 unit_tests = \
 	tests/unit/core/test_batch \

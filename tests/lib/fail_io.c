@@ -5,20 +5,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
-/* The names that the linker sees: large files have calls of their own. */
-#if defined(__USE_FILE_OFFSET64) && UINTPTR_MAX == UINT32_MAX
-#define WRAPPED(call) __wrap_##call##64
-#define REAL(call) __real_##call##64
-#else
-#define WRAPPED(call) __wrap_##call
-#define REAL(call) __real_##call
-#endif
+#include "wrapped.h"
 
 ssize_t REAL(pread)(int fd, void *buf, size_t size, off_t offset);
 ssize_t REAL(pwrite)(int fd, const void *buf, size_t size, off_t offset);

@@ -22,6 +22,7 @@
 #include "pool_file.h"
 #include "result.h"
 #include "store_text.h"
+#include "wrapped.h"
 
 #define REWRITES 2000
 
@@ -36,15 +37,15 @@ static time_t time_passed;
 int __real_inotify_init1(int flags);
 int __real_inotify_add_watch(int fd, const char *path, uint32_t mask);
 ssize_t __real_read(int fd, void *buf, size_t size);
-int __real_fstat(int fd, struct stat *st);
+int REAL(fstat)(int fd, struct stat *st);
 int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_inotify_init1(int flags);
 int __wrap_inotify_add_watch(int fd, const char *path, uint32_t mask);
 ssize_t __wrap_read(int fd, void *buf, size_t size);
-int __real___fxstat(int version, int fd, struct stat *st);
-int __wrap___fxstat(int version, int fd, struct stat *st);
-int __wrap_fstat(int fd, struct stat *st);
+int REAL(__fxstat)(int version, int fd, struct stat *st);
+int WRAPPED(__fxstat)(int version, int fd, struct stat *st);
+int WRAPPED(fstat)(int fd, struct stat *st);
 
 int __wrap_inotify_init1(int flags)
 {
@@ -98,15 +99,15 @@ static int stop_clock(int result, struct stat *st)
 	return result;
 }
 
-int __wrap_fstat(int fd, struct stat *st)
+int WRAPPED(fstat)(int fd, struct stat *st)
 {
-	return stop_clock(__real_fstat(fd, st), st);
+	return stop_clock(REAL(fstat)(fd, st), st);
 }
 
 /* What glibc before 2.33 has in place of fstat. */
-int __wrap___fxstat(int version, int fd, struct stat *st)
+int WRAPPED(__fxstat)(int version, int fd, struct stat *st)
 {
-	return stop_clock(__real___fxstat(version, fd, st), st);
+	return stop_clock(REAL(__fxstat)(version, fd, st), st);
 }
 
 /* Every test: one pool of three records, and somebody else who works on it. */
