@@ -246,17 +246,14 @@ run_systemd() {
 # Other machines, in root's chroots; the minimal tree of each is downloaded once.
 run_fresh() {
 	echo "== fresh"
-	mkdir -p build
 	tap build/fresh-check.log tests/fresh.sh
 }
 run_trixie() {
 	echo "== trixie"
-	mkdir -p build
 	tap build/trixie-check.log tests/fresh.sh trixie
 }
 run_bullseye() {
 	echo "== bullseye"
-	mkdir -p build
 	tap build/bullseye-check.log tests/fresh.sh bullseye
 }
 
@@ -295,7 +292,6 @@ build_rpm() {
 
 run_packages() {
 	echo "== packages"
-	mkdir -p build
 	contrib/dependencies.sh packages >build/packages.log 2>&1 ||
 		echo "going on with what there is"
 	if have dpkg-buildpackage dh lintian; then
@@ -324,6 +320,7 @@ fi
 needed="all"
 [ "$*" != gcc ] || needed="test"
 contrib/dependencies.sh "$needed" || exit 1
+mkdir -p build || exit
 autoreconf -fi >/dev/null 2>&1 || { echo "autoreconf failed"; exit 1; }
 [ "$*" != all ] || set -- distcheck clang sanitizers tsan i386 arm64 \
 	valgrind analysers fuzz systemd packages fresh
