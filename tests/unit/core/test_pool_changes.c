@@ -38,7 +38,6 @@ int __real_inotify_init1(int flags);
 int __real_inotify_add_watch(int fd, const char *path, uint32_t mask);
 ssize_t __real_read(int fd, void *buf, size_t size);
 int REAL(fstat)(int fd, struct stat *st);
-int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_inotify_init1(int flags);
 int __wrap_inotify_add_watch(int fd, const char *path, uint32_t mask);
@@ -80,12 +79,12 @@ ssize_t __wrap_read(int fd, void *buf, size_t size)
 	return sizeof(overflow);
 }
 
+/* How long this program has to wait for its turn is nothing that a test depends on. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
 {
-	int r = __real_clock_gettime(clock, ret_time);
-
-	ret_time->tv_sec += time_passed;
-	return r;
+	(void)clock;
+	*ret_time = (struct timespec){ .tv_sec = 1 + time_passed };
+	return 0;
 }
 
 static int stop_clock(int result, struct stat *st)
