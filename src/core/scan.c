@@ -71,7 +71,11 @@ struct update {
 	size_t first;		       /* the slot of the first of them */
 };
 
-/* Opens the view in which the chunk from SLOT on is, which the index has. */
+/*
+ * Opens the view in which the chunk from SLOT on is, which the index has. There is none
+ * of a file that is open for reading only: on overlayfs it would show the lower file for
+ * ever, while reading finds the upper one, which the first write by others makes.
+ */
 static void move_view(struct update *update, size_t slot)
 {
 	size_t first = slot - slot % VIEW_RECORDS;
@@ -81,10 +85,12 @@ static void move_view(struct update *update, size_t slot)
 	if (slot > first)
 		return;
 	kvp_view_close(&update->pool->view);
+	update->first = first;
+	if (!update->pool->writable)
+		return;
 	update->seen = kvp_view_open(&update->pool->view, update->pool->file,
 				     kvp_offset_of(first),
 				     count * KVP_RECORD_SIZE);
-	update->first = first;
 }
 
 /* Whether the record in SLOT, which gives an entry its value, says what RECORD says. */

@@ -219,6 +219,35 @@ def pool_that_goes_and_comes_is_told(m):
         equal(watch.line(), b'set other\n')
 
 
+@case(root=True)
+def changes_on_overlayfs_are_told(m):
+    """There the first write makes another file, which who only reads has not opened. More
+    records than are read at a time."""
+    def run():
+        lower, upper, work, merged = [os.path.join(m.top, 'disk', name)
+                                      for name in ('lower', 'upper', 'work', 'merged')]
+        for directory in lower, upper, work, merged:
+            os.mkdir(directory)
+        pool.build(os.path.join(lower, 'pool'), *harness.numbered(64))
+        if subprocess.run(['mount', '-t', 'overlay', 'overlay', '-o',
+                           f'lowerdir={lower},upperdir={upper},workdir={work}', merged],
+                          stderr=subprocess.DEVNULL, check=False).returncode:
+            return 'no overlayfs here'
+        m.pool = os.path.join(merged, 'pool')
+        with waiting(m, 'watch') as watch, \
+                waiting(m, 'wait', '-t', '600', 'key-0007', 'other') as wait:
+            for n in range(2):
+                pool.put(m.pool, 'key-0003', f'other {n}')
+                equal(watch.line(), b'set key-0003\n')
+            pool.put(m.pool, 'key-0007', 'other')
+            equal(watch.line(), b'set key-0007\n')
+            wait.ends(DONE, b'other\n')
+        return None
+    os.mkdir(os.path.join(m.top, 'disk'))
+    harness.with_mounts(run, ['mount', '-t', 'tmpfs', 'none',
+                              os.path.join(m.top, 'disk')])
+
+
 @case()
 def watch_ends_with_its_reader(m):
     """Also while nothing happens that could be written."""
