@@ -535,6 +535,7 @@ static void pool_free(struct kvp_store *store)
 
 static void pool_abandon(struct kvp_store *store)
 {
+	pool_rest(store);
 	kvp_index_release(&records_of(store)->index);
 }
 

@@ -627,23 +627,35 @@ def agent_costs_little_memory(m):
         assert max(sizes) < 512, sizes
 
 
+def is_mapped(m, pid):
+    with open(f'/proc/{pid}/maps') as file:
+        return m.pool in file.read()
+
+
 @case(*harness.numbered(200), options=None)
 def no_part_of_a_pool_stays_in_memory_twice(m):
     """It is looked at in the pages of the file, which are given back then."""
-    def is_mapped():
-        with open(f'/proc/{m.pid()}/maps') as file:
-            return m.pool in file.read()
-
     for options in '', 'nowatchers', 'ro':
         with m.mounted(options):
             for n in range(20):
                 pool.put(m.pool, 'key-0007', f'{options} {n}')
                 equal(read(m / 'key-0007'), f'{options} {n}'.encode())
-                eventually(lambda: not is_mapped())
+                eventually(lambda: not is_mapped(m, m.pid()))
             child = blocked_in_read(m)
             pool.put(m.pool, 'key-0008', f'{options} other')
             equal(child.result(), 'set key-0008\n')
-            eventually(lambda: not is_mapped())
+            eventually(lambda: not is_mapped(m, m.pid()))
+
+
+@case(*harness.numbered(200))
+def agent_that_takes_over_keeps_no_part_of_a_pool(m):
+    """While the first one is on an errand the program has not given those pages back."""
+    first = agent(m)
+    pool.append(m.pool, *[(f'k{n}', 'v') for n in range(BIG)])
+    eventually(is_mapped, m, m.pid())
+    os.kill(first, signal.SIGKILL)
+    second = eventually(lambda: agent_of(m.pid()) not in (None, first) and agent(m))
+    eventually(lambda: not is_mapped(m, second))
 
 
 @case(*OLD)
