@@ -47,12 +47,17 @@ static void handle_bus_errors(void)
 {
 	struct sigaction action = { .sa_sigaction = take_bus_error,
 				    .sa_flags = SA_SIGINFO };
+	sigset_t bus_errors;
 
 	if (is_handled)
 		return;
 	page_size = (size_t)sysconf(_SC_PAGESIZE);
 	is_handled = true;
 	sigaction(SIGBUS, &action, &before);
+	/* blocked, as a program may be started, it would end the program all the same */
+	sigemptyset(&bus_errors);
+	sigaddset(&bus_errors, SIGBUS);
+	sigprocmask(SIG_UNBLOCK, &bus_errors, NULL);
 }
 
 const void *kvp_view_open(struct kvp_view *view, int file, off_t offset,

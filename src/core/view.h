@@ -28,7 +28,8 @@ struct kvp_view {
  * Opens VIEW, which is not open, on the SIZE bytes of FILE, a descriptor that can be read
  * from, that are at OFFSET, a multiple of KVP_VIEW_ALIGN. Returns the bytes, good until
  * kvp_view_close, or NULL: there can be no view of this file. The first view makes this
- * module the handler of SIGBUS; those that do not concern a view go on to the one before.
+ * module the handler of SIGBUS, and unblocks that; those that do not concern a view go on
+ * to the handler before.
  */
 const void *kvp_view_open(struct kvp_view *view, int file, off_t offset,
 			  size_t size);

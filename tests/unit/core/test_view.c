@@ -169,7 +169,33 @@ static void are_handled_as_they_were(void (*make_one)(void), bool handled)
 	end();
 }
 
-/* It must come first: a process has its handler from the first view on. */
+/* Programs are started with whatever signals blocked that their parents block. */
+static void handler_is_called_though_the_signal_was_blocked(void)
+{
+	int status = 0;
+	pid_t child;
+
+	begin();
+	child = fork();
+	if (child == 0) {
+		const struct rlimit no_core = { 0 };
+		const char *bytes;
+		sigset_t all;
+
+		setrlimit(RLIMIT_CORE, &no_core);
+		sigfillset(&all);
+		sigprocmask(SIG_SETMASK, &all, NULL);
+		bytes = kvp_view_open(&view, file, 0, SIZE);
+		if (!bytes || ftruncate(file, 0) != 0)
+			_exit(1);
+		_exit(count(bytes, SIZE, '\0') == SIZE ? 0 : 1);
+	}
+	CU_ASSERT_EQUAL_FATAL(waitpid(child, &status, 0), child);
+	CU_ASSERT_EQUAL(status, 0);
+	end();
+}
+
+/* Both must come first: a process has its handler from the first view on. */
 static void other_bus_errors_are_what_they_were(void)
 {
 	are_handled_as_they_were(touch_another_file, false);
@@ -180,6 +206,7 @@ static void other_bus_errors_are_what_they_were(void)
 
 static const struct check_case cases[] = {
 	CHECK_CASE(other_bus_errors_are_what_they_were),
+	CHECK_CASE(handler_is_called_though_the_signal_was_blocked),
 	CHECK_CASE(file_is_seen_as_it_is),
 	CHECK_CASE(what_is_cut_off_becomes_zeros),
 	CHECK_CASE(other_view_may_be_closed),
