@@ -42,7 +42,7 @@ static const char usage_text[] =
 	"                                            DIR.pool, it is mounted on DIR\n"
 	"       bench [OPTION]... --start LABEL=DIR COMMAND...\n"
 	"                                            measures what mounts on DIR\n"
-	"       bench [OPTION]... --told LABEL=DIR   when inotify in DIR tells of a change\n"
+	"       bench [OPTION]... --told LABEL=DIR   measures events of changes in DIR\n"
 	"       bench [OPTION]... --pool FILE        writes a pool\n"
 	"       bench [OPTION]... --fill DIR         makes the same keys as plain files\n"
 	"  --rounds N        rounds to measure (15)\n"
