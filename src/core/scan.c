@@ -67,30 +67,31 @@ struct update {
 	struct kvp_index *index;
 	size_t compared; /* records that the file has, too */
 	bool changed;
-	const struct kvp_record *seen; /* in pool->view; NULL: it is not open */
-	size_t first;		       /* the slot of the first of them */
 };
 
 /*
- * Opens the view in which the chunk from SLOT on is, which the index has. There is none
- * of a file that is open for reading only: on overlayfs it would show the lower file for
- * ever, while reading finds the upper one, which the first write by others makes.
+ * The records from SLOT on, the first one of a chunk that the index has, in a view; NULL:
+ * it cannot be had. There is none of a file that is open for reading only: on overlayfs it
+ * would show the lower file for ever, while reading finds the upper one, which the first
+ * write by others makes.
  */
-static void move_view(struct update *update, size_t slot)
+static const struct kvp_record *view_chunk(const struct update *update,
+					   size_t slot)
 {
-	size_t first = slot - slot % VIEW_RECORDS;
-	size_t left = update->index->records - first;
+	struct kvp_pool *pool = update->pool;
+	size_t left = update->index->records - slot;
 	size_t count = left < VIEW_RECORDS ? left : VIEW_RECORDS;
+	const struct kvp_record *seen;
 
-	if (slot > first)
-		return;
-	kvp_view_close(&update->pool->view);
-	update->first = first;
-	if (!update->pool->writable)
-		return;
-	update->seen = kvp_view_open(&update->pool->view, update->pool->file,
-				     kvp_offset_of(first),
-				     count * KVP_RECORD_SIZE);
+	if (slot % VIEW_RECORDS == 0) {
+		kvp_view_close(&pool->view);
+		if (pool->writable)
+			kvp_view_open(&pool->view, pool->file,
+				      kvp_offset_of(slot),
+				      count * KVP_RECORD_SIZE);
+	}
+	seen = pool->view.bytes;
+	return seen ? &seen[slot % VIEW_RECORDS] : NULL;
 }
 
 /* Whether the record in SLOT, which gives an entry its value, says what RECORD says. */
@@ -109,15 +110,15 @@ static bool is_same(const struct kvp_index *index, size_t slot,
 static bool is_unchanged(void *arg, size_t slot)
 {
 	struct update *update = arg;
+	const struct kvp_record *seen;
 	bool same;
 
 	if (slot + KVP_CHUNK_RECORDS > update->index->records)
 		return false;
-	move_view(update, slot);
-	same = update->seen;
-	for (size_t i = slot; same && i < slot + KVP_CHUNK_RECORDS; i++)
-		same = is_same(update->index, i,
-			       &update->seen[i - update->first]);
+	seen = view_chunk(update, slot);
+	same = seen;
+	for (size_t i = 0; same && i < KVP_CHUNK_RECORDS; i++)
+		same = is_same(update->index, slot + i, &seen[i]);
 	if (same)
 		update->compared += KVP_CHUNK_RECORDS;
 	return same;
