@@ -71,9 +71,9 @@ struct update {
 
 /*
  * The records from SLOT on, the first one of a chunk that the index has, in a view; NULL:
- * it cannot be had. There is none of a file that is open for reading only: on overlayfs it
- * would show the lower file for ever, while reading finds the upper one, which the first
- * write by others makes.
+ * it cannot be had. There is none of a file that is open for reading only: on overlayfs
+ * it would show the lower file for ever, while reading finds the upper one, which the
+ * first write by others makes.
  */
 static const struct kvp_record *view_chunk(const struct update *update,
 					   size_t slot)
